@@ -58,7 +58,7 @@ pub(crate) use ops::control;
 pub use ops::control::CopyOrder;
 pub(crate) use ops::open::Opened;
 pub(crate) use ops::rename::RenameMode;
-pub(crate) use ops::write::WriteMode;
+pub(crate) use ops::write::{WriteMode, WrittenBack};
 
 use crate::error::Error;
 use crate::fs::content::destination::CopyDestinations;

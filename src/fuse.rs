@@ -31,7 +31,7 @@ use crate::fs::access::Credentials;
 use crate::fs::attr::{Attr, AttrChange, FileKind, Ino};
 use crate::fs::caller::{Device, waited_for};
 use crate::fs::handle::Fh;
-use crate::fs::{DirEntry, Fs, Opened, RenameMode, WriteMode};
+use crate::fs::{DirEntry, Fs, Opened, RenameMode, WriteMode, WrittenBack};
 use crate::fuse::cache::KernelCache;
 use crate::fuse::call::{Call, Refuse, read_only};
 use crate::fuse::first_copy::FirstCopy;
@@ -150,6 +150,24 @@ impl Adapter {
         T: Send + 'static,
         W: Future<Output = Result<T>> + Send + 'static,
     {
+        let pid = call.pid();
+        self.run_entering(call, reply, work, answer, held, |reply| self.underway.enter(pid, reply));
+    }
+
+    /// The same of a request that `enter` has watched over if it has to wait.
+    fn run_entering<R, T, W>(
+        &self,
+        call: Call,
+        reply: R,
+        work: impl FnOnce(Arc<Fs>) -> W,
+        answer: impl FnOnce(&Fs, R, T) + Send + 'static,
+        held: fn(&T) -> Held,
+        enter: impl FnOnce(R) -> Waiting<R>,
+    ) where
+        R: Refuse + Send + 'static,
+        T: Send + 'static,
+        W: Future<Output = Result<T>> + Send + 'static,
+    {
         if self.fs.ending().is_ended() {
             // A copy that goes on without us would be given up by what programs do in their distress.
             return reply.refuse(Errno::ENOTCONN);
@@ -161,7 +179,7 @@ impl Adapter {
         let call = call.kept_in(&self.refusals);
         let (fs, work) = (self.fs.clone(), work(self.fs.clone()));
         if !call.is_polled_inline() {
-            let waiting = self.underway.enter(call.pid(), reply);
+            let waiting = enter(reply);
             self.runtime.spawn(answer_when_done(fs, call, waiting, work, answer, held));
             return;
         }
@@ -170,7 +188,7 @@ impl Adapter {
         match work.as_mut().now_or_never() {
             Some(outcome) => answer_outcome(&fs, &call, reply, outcome, answer),
             None => {
-                let waiting = self.underway.enter(call.pid(), reply);
+                let waiting = enter(reply);
                 self.runtime.spawn(answer_when_done(fs, call, waiting, work, answer, held));
             }
         }
@@ -457,6 +475,9 @@ impl Filesystem for Adapter {
             mapped: write_flags.contains(WriteFlags::FUSE_WRITE_CACHE),
             drop_setid: write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
         };
+        if mode.mapped && self.underway.refuses_write_back() {
+            return reply.error(Errno::EIO);
+        }
         let cache = self.cache.clone();
         let work = async move |fs: Arc<Fs>| {
             if let Some(range) = fs.write(Fh(fh.0), offset, &data, mode, caller).await? {
@@ -464,7 +485,13 @@ impl Filesystem for Adapter {
             }
             Ok(())
         };
-        self.run(call.polled_inline(), reply, work, move |_, reply, ()| reply.written(len));
+        let (call, answer) = (call.polled_inline(), move |_: &Fs, reply: ReplyWrite, ()| reply.written(len));
+        if !mode.mapped {
+            return self.run(call, reply, work, answer);
+        }
+        let writers = || WrittenBack::of(&self.fs).writers(Fh(fh.0));
+        let enter = |reply| self.underway.enter_write_back(writers(), len, reply, ReplyWrite::written);
+        self.run_entering(call, reply, work, answer, |()| Held::default(), enter);
     }
 
     fn flush(&self, request: &Request, ino: INodeNo, fh: FileHandle, _lock_owner: LockOwner, reply: ReplyEmpty) {

@@ -37,6 +37,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +54,7 @@ use crate::config::Plan;
 use crate::fs::Fs;
 use crate::fs::attr::Ino;
 use crate::fuse;
+use crate::mount::exit_report::ExitReporter;
 use crate::mount::patience::Patience;
 
 pub(crate) use crate::fuse::make_first_copy;
@@ -192,14 +194,14 @@ fn serve_on<K>(
     let _ = runtime.block_on(async { timeout(ROOT_BOUND, first_questions).await });
     let mountpoint = place.path();
     let mounted = Mounted::mount(runtime, fs.clone(), place, &plan.name, options)?;
-    let reporter = exit_report::ExitReporter::begin(mounted.device);
+    let reporter = ExitReporter::begin(mounted.device);
     // Ends with the runtime.
     drop(runtime.spawn(credentials::watch(plan.accounts, hangup)));
     notify::ready(&text);
     ready(text);
     info!(mountpoint = %mountpoint.display(), source = plan.name, "mounted");
 
-    let lost = runtime.block_on(run_to_the_end(&mounted, &fs, &mut signals));
+    let lost = runtime.block_on(run_to_the_end(&mounted, &fs, &mut signals, &reporter));
     let outcome = ending::report(&lost).map_or(Ok(()), |lost| Err(MountError(lost)));
     fs.control().close_journal();
     reporter.send(outcome.as_ref().err().map_or("", |failed| failed.0.as_str()));
@@ -226,7 +228,12 @@ fn left_behind(fs: &Fs, mountpoint: &Path) -> String {
 }
 
 /// Waits for the end, whoever wants it, and takes it in order. Returns the names of files that could not be stored.
-async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals) -> Vec<String> {
+async fn run_to_the_end(
+    mounted: &Mounted,
+    fs: &Arc<Fs>,
+    signals: &mut Signals,
+    reporter: &ExitReporter,
+) -> Vec<String> {
     let from_outside = tokio::select! {
         () = mounted.ended() => true,
         name = signals.next() => {
@@ -239,8 +246,11 @@ async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals) 
     }
     notify::stopping();
     let mut ending = Ending::begin();
-    let mut lost = flush(&mut ending, fs, signals, mounted).await;
-    if !from_outside {
+    reporter.note(&ending::interim_report(&fs.ending().unsaved()));
+    // Whoever unmounts from outside has sent no signal yet.
+    let mut is_asked = !from_outside;
+    let mut flushed = flush(&mut ending, fs, signals, &mut is_asked).await;
+    if !from_outside && !flushed.at_once {
         mounted.detach();
         tokio::select! {
             () = mounted.ended() => {}
@@ -249,34 +259,56 @@ async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals) 
         }
         // Whatever was written between the first flush and the end.
         if !ending.is_over() {
-            lost.extend(flush(&mut ending, fs, signals, mounted).await);
+            let again = flush(&mut ending, fs, signals, &mut is_asked).await;
+            flushed.lost.extend(again.lost);
+            flushed.at_once = again.at_once;
         }
     }
     fs.ending().end();
-    fs.ending().shut_down(ending.left()).await;
+    let mut lost = flushed.lost;
+    match flushed.at_once {
+        true => mounted.detach(),
+        false => fs.ending().shut_down(ending.left()).await,
+    }
     lost.sort();
     lost.dedup();
     lost
 }
 
-/// Stores what is not stored yet, as far as that moves. Returns the names of the files for which it failed.
-async fn flush(ending: &mut Ending, fs: &Arc<Fs>, signals: &mut Signals, mounted: &Mounted) -> Vec<String> {
+/// How storing what was not stored has ended.
+struct Flushed {
+    /// Names of the files for which it failed.
+    lost: Vec<String>,
+    /// Nobody wants to wait for anything any more.
+    at_once: bool,
+}
+
+/// Stores what is not stored yet, as far as that moves. `is_asked`: a signal has asked for the end, so that another one
+/// wants it at once. After an unmount from outside none has.
+async fn flush(ending: &mut Ending, fs: &Arc<Fs>, signals: &mut Signals, is_asked: &mut bool) -> Flushed {
     let end = fs.ending();
-    tokio::select! {
-        lost = end.flush_all() => lost,
-        () = ending.over() => {
-            let lost = end.unsaved();
-            for name in &lost {
-                error!(%name, "given up: the service does not take what was written to it");
+    let is_there = async |bound| end.is_anybody_there(bound).await;
+    let mut storing = pin!(end.flush_all());
+    let at_once = loop {
+        tokio::select! {
+            lost = &mut storing => return Flushed { lost, at_once: false },
+            () = ending.over(&is_there) => break false,
+            name = signals.next() => {
+                if std::mem::replace(is_asked, true) {
+                    error!("{name} again: leaving at once");
+                    break true;
+                }
+                warn!("{name}: it is unmounted, and what was written is being stored; {name} again gives that up");
             }
-            lost
         }
-        name = signals.next() => {
-            error!("{name} again: leaving at once, files that were open for writing may not be stored");
-            mounted.detach();
-            std::process::exit(1);
-        }
+    };
+    let lost = end.unsaved();
+    let why =
+        if at_once { "nobody waits for it to be stored" } else { "the service does not take what was written to it" };
+    for name in &lost {
+        error!(%name, "given up: {why}");
     }
+    Flushed { lost, at_once }
 }
 
 /// The signals that ask for the end.

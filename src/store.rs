@@ -121,5 +121,5 @@ pub use request::{Answer, Probe};
 pub use resolve::same_source;
 pub use secret::{AccountKey, Secret};
 pub use snapshots::Snapshots;
-pub use traffic::bytes_sent;
+pub use traffic::{bytes_sent, requests_stored};
 pub use types::*;

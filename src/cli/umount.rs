@@ -73,8 +73,10 @@ fn unmount(mount: &Mount, lazy: bool) -> Result<(), Failure> {
             return Ok(());
         }
         return wait_for(server, mount, LAZY_PATIENCE).or_else(|late| match late {
-            End::Late => {
-                complain("umount", format_args!("{point}: unmounted; its process goes on, and may be in use"));
+            End::Late(said) => {
+                let why =
+                    if said.is_empty() { "it may be in use, and its log names what it cannot store" } else { &said };
+                complain("umount", format_args!("{point}: unmounted; its process goes on: {why}"));
                 Ok(())
             }
             End::Bad(failure) => Err(failure),
@@ -94,15 +96,18 @@ fn unmount(mount: &Mount, lazy: bool) -> Result<(), Failure> {
         Err(error) => return Err(refused(mount, &error)),
     }
     wait_for(server, mount, PATIENCE).map_err(|end| match end {
-        End::Late => Failure::new(format!("{point}: unmounted, but its process has not ended yet")),
+        End::Late(said) => {
+            let said = if said.is_empty() { said } else { format!(": {said}") };
+            Failure::new(format!("{point}: unmounted, but its process has not ended yet{said}"))
+        }
         End::Bad(failure) => failure,
     })
 }
 
 /// How a process ended otherwise than well.
 enum End {
-    /// It has not.
-    Late,
+    /// It has not; what it has said so far.
+    Late(String),
     Bad(Failure),
 }
 
@@ -125,7 +130,7 @@ fn wait_for(server: Server, mount: &Mount, patience: Duration) -> Result<(), End
     match waiter.wait(patience) {
         Ok(said) if said.is_empty() => Ok(()),
         Ok(said) => Err(End::Bad(Failure::new(format!("{point}: unmounted, but {said}")))),
-        Err(_) => Err(End::Late),
+        Err(_) => Err(End::Late(waiter.said().unwrap_or_default())),
     }
 }
 

@@ -22,7 +22,26 @@ use std::time::Duration;
 
 use crate::fs::names::attr::Ino;
 
+/// Signals by which somebody wants a process to end.
 const FATAL: [i32; 5] = [libc::SIGKILL, libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+
+/// Signals that end a process and leave a core. The kernel does not turn them into SIGKILL, as it does with all others
+/// that end one (kernel fact 22). A process that catches them goes on: they are errors, or timers, of its own.
+const DUMPS_CORE: [i32; 9] = [
+    libc::SIGABRT,
+    libc::SIGXCPU,
+    libc::SIGXFSZ,
+    libc::SIGTRAP,
+    libc::SIGSYS,
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGFPE,
+    libc::SIGILL,
+];
+
+fn mask(signals: &[i32]) -> u64 {
+    signals.iter().fold(0, |mask, signal| mask | 1 << (signal - 1))
+}
 
 /// Longest time for a look at a process that may not let itself be looked at.
 const LONGEST_LOOK: Duration = Duration::from_millis(500);
@@ -31,6 +50,11 @@ const LONGEST_LOOK: Duration = Duration::from_millis(500);
 pub(crate) trait Waiter: Send + Sync {
     /// The caller is to end, and the request is or will soon be answered with EINTR: nobody waits any more.
     fn is_let_go(&self) -> bool;
+
+    /// The same, and what was asked for was refused.
+    fn is_refused(&self) -> bool {
+        false
+    }
 }
 
 tokio::task_local! {
@@ -42,6 +66,16 @@ tokio::task_local! {
 /// gone and nothing can be seen of its signals any more.
 pub(crate) async fn waited_for<W: Future>(waiter: Arc<dyn Waiter>, work: W) -> W::Output {
     WAITER.scope(waiter, work).await
+}
+
+/// The work that this task does is one for which nobody waits any more.
+pub(crate) fn is_let_go() -> bool {
+    WAITER.try_with(|waiter| waiter.is_let_go()).unwrap_or(false)
+}
+
+/// [`is_let_go`], and nothing needs to come of it: it was refused.
+pub(crate) fn is_refused() -> bool {
+    WAITER.try_with(|waiter| waiter.is_refused()).unwrap_or(false)
 }
 
 /// What a caller's signals say of it.
@@ -135,8 +169,7 @@ impl Caller {
     /// A signal is pending by which somebody wants the process to end, or was when the caller was let go: only then may
     /// EINTR be answered, and a copy be given up. Timers, children and Ctrl-Z do not count.
     pub fn interrupted(self) -> bool {
-        let is_let_go = WAITER.try_with(|waiter| waiter.is_let_go()).unwrap_or(false);
-        is_let_go || self.status().is_some_and(|status| status.pending() != Wanted::Here)
+        is_let_go() || self.status().is_some_and(|status| status.pending() != Wanted::Here)
     }
 
     /// Whether somebody wants the thread to end. Only files are read that can be read at any time.
@@ -297,7 +330,7 @@ impl Status {
     /// whatever else ends the process always are. One that the process catches is any thread's to take.
     fn pending(&self) -> Wanted {
         let set = |name| self.field(name).and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0);
-        let counts = FATAL.iter().fold(0, |mask, signal| mask | 1 << (signal - 1)) & !set("SigBlk") & !set("SigIgn");
+        let counts = (mask(&FATAL) | mask(&DUMPS_CORE) & !set("SigCgt")) & !set("SigBlk") & !set("SigIgn");
         match (set("SigPnd") & counts, set("ShdPnd") & counts) {
             (0, 0) => Wanted::Here,
             (0, _) => Wanted::Perhaps,
@@ -465,12 +498,12 @@ mod tests {
 
     #[test]
     fn signals_of_the_thread_count_at_once_and_those_of_the_process_if_they_stay() {
-        let pending = |own: u64, shared: u64, blocked: u64, ignored: u64| {
-            Status(format!(
-                "SigPnd:\t{own:016x}\nShdPnd:\t{shared:016x}\nSigBlk:\t{blocked:016x}\nSigIgn:\t{ignored:016x}\n"
-            ))
-            .pending()
+        let pending_in = |own: u64, shared: u64, blocked: u64, ignored: u64, caught: u64| {
+            let signals = format!("SigPnd:\t{own:016x}\nShdPnd:\t{shared:016x}\n");
+            let what_of_them = format!("SigBlk:\t{blocked:016x}\nSigIgn:\t{ignored:016x}\nSigCgt:\t{caught:016x}\n");
+            Status(signals + &what_of_them).pending()
         };
+        let pending = |own, shared, blocked, ignored| pending_in(own, shared, blocked, ignored, 0);
         let bit = |signal: i32| 1 << (signal - 1);
         let (interrupt, kill, child) = (bit(libc::SIGINT), bit(libc::SIGKILL), bit(libc::SIGCHLD));
         assert_eq!(pending(0, 0, 0, 0), Wanted::Here);
@@ -479,6 +512,16 @@ mod tests {
         assert_eq!(pending(interrupt, interrupt, interrupt, 0), Wanted::Here);
         assert_eq!(pending(0, interrupt, 0, interrupt), Wanted::Here);
         assert_eq!(pending(child, child, 0, 0), Wanted::Here);
+        for signal in DUMPS_CORE.map(bit) {
+            assert_eq!((pending(signal, 0, 0, 0), pending(0, signal, 0, 0)), (Wanted::Gone, Wanted::Perhaps));
+            assert_eq!((pending(signal, 0, signal, 0), pending(0, signal, 0, signal)), (Wanted::Here, Wanted::Here));
+            assert_eq!(pending_in(signal, signal, 0, 0, signal), Wanted::Here, "a handler of its own");
+        }
+        assert_eq!(
+            pending_in(0, interrupt, 0, 0, interrupt),
+            Wanted::Perhaps,
+            "whoever catches Ctrl-C is to hear of it"
+        );
     }
 
     #[test]

@@ -9,9 +9,9 @@
 //! user's directory that only that user knows), `umount` works as well, does not wait, and says so.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::io;
 use std::os::fd::IntoRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,10 +23,18 @@ use crate::mount::table::Mount;
 const POLL: Duration = Duration::from_millis(20);
 
 /// Longest report that is read, in bytes: it is a line.
-const LONGEST: u64 = 4096;
+const LONGEST: usize = 4096;
 
 fn name((major, minor): (u32, u32)) -> String {
     format!("{major}:{minor}")
+}
+
+/// Replaces what a report says.
+fn put(file: &File, text: &str) {
+    let put = file.set_len(0).and_then(|()| file.write_all_at(text.as_bytes(), 0));
+    if let Err(error) = put {
+        tracing::debug!(%error, "nobody will hear how the mount ended");
+    }
 }
 
 /// The serving side.
@@ -54,10 +62,15 @@ impl ExitReporter {
         Ok((file, path))
     }
 
+    /// What whoever does not wait to the end is told; the same if the process is killed before it.
+    pub(crate) fn note(&self, text: &str) {
+        self.0.iter().for_each(|(file, _)| put(file, text));
+    }
+
     /// Tells whoever waits: nothing if all went well, or what did not.
     pub(crate) fn send(self, text: &str) {
-        for (mut file, path) in self.0 {
-            let _ = file.write_all(text.as_bytes());
+        for (file, path) in self.0 {
+            put(&file, text);
             // Whoever wants to wait has opened it, and the next mount of that number may have its own there.
             let is_own = |found: fs::Metadata| file.metadata().is_ok_and(|own| own.ino() == found.ino());
             if fs::symlink_metadata(&path).is_ok_and(is_own) {
@@ -112,7 +125,7 @@ pub(crate) struct Waiter(File);
 
 impl Waiter {
     /// Waits for the end of the process. Returns what it said, or an error after that long.
-    pub(crate) fn wait(mut self, bound: Duration) -> io::Result<String> {
+    pub(crate) fn wait(&self, bound: Duration) -> io::Result<String> {
         let began = Instant::now();
         while !has_ended(&self.0)? {
             if began.elapsed() > bound {
@@ -120,10 +133,14 @@ impl Waiter {
             }
             thread::sleep(POLL);
         }
-        let mut text = Vec::new();
-        self.0.rewind()?;
-        (&self.0).take(LONGEST).read_to_end(&mut text)?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        self.said()
+    }
+
+    /// What the process has said so far.
+    pub(crate) fn said(&self) -> io::Result<String> {
+        let mut text = vec![0; LONGEST];
+        let read = self.0.read_at(&mut text, 0)?;
+        Ok(String::from_utf8_lossy(&text[..read]).into_owned())
     }
 }
 
@@ -157,12 +174,14 @@ mod tests {
     fn who_waits_hears_how_it_ended_and_not_before() {
         let dir = tempfile::tempdir().unwrap();
         assert!(matches!(Server::in_dir(dir.path(), DEVICE, user()), Server::Unknown));
-        let (mut file, path) = ExitReporter::in_dir(dir.path(), DEVICE).unwrap();
+        let (file, path) = ExitReporter::in_dir(dir.path(), DEVICE).unwrap();
         let (early, late) = (waiter(dir.path()).unwrap(), waiter(dir.path()).unwrap());
         assert_eq!(early.wait(Duration::ZERO).unwrap_err().kind(), io::ErrorKind::TimedOut);
         // The next mount has the same number before this process is gone.
         let next = ExitReporter::in_dir(dir.path(), DEVICE).unwrap();
-        file.write_all(b"one file could not be stored").unwrap();
+        put(&file, "not stored yet: box/a, box/b, box/c");
+        assert_eq!(late.said().unwrap(), "not stored yet: box/a, box/b, box/c");
+        put(&file, "one file could not be stored");
         drop(file);
         assert_eq!(late.wait(Duration::ZERO).unwrap(), "one file could not be stored");
         assert_eq!(waiter(dir.path()).unwrap().wait(Duration::ZERO).unwrap_err().kind(), io::ErrorKind::TimedOut);

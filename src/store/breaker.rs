@@ -6,14 +6,16 @@
 //! not answered either, the breaker opens: one slow request does not close the others out.
 //!
 //! While it is open, requests fail at once and are not sent. Those that store content wait for it to close, as long as
-//! they may. One probe at a time goes on, one a second, and the first that is answered closes the breaker; so does an
-//! answer to a request that is still under way.
+//! they may. Short probes go on, one after the other and one a second at most, and beside them a long one now and then,
+//! for lines on which a handshake takes long. The first that is answered closes the breaker; so does an answer to a
+//! request that is still under way.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Fuse, FusedFuture};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::warn;
@@ -26,8 +28,9 @@ const SUSPICIOUS: u32 = 2;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Longest time for a probe: recovery is seen so late at most.
 const SHORT_PROBE: Duration = Duration::from_secs(2);
-/// The same for one of [`ONE_OF`], for lines on which a handshake takes longer.
+/// The same for a long one, for lines on which a handshake takes longer.
 const LONG_PROBE: Duration = Duration::from_secs(10);
+/// A long probe begins with every short one of so many, unless there is one.
 const ONE_OF: u32 = 5;
 
 /// The reason why nothing is sent.
@@ -96,6 +99,11 @@ impl Breaker {
         Some(Away { detail, timed_out: why.timed_out })
     }
 
+    /// Whether the service answers a question of our own within `bound`.
+    pub(super) async fn is_answered(&self, bound: Duration) -> bool {
+        matches!((self.0.ask)(bound).await, Some(Ok(())))
+    }
+
     /// A line for whoever looks after the mount, while nothing is sent.
     pub(super) fn notice(&self) -> Option<String> {
         let open = self.0.open.borrow();
@@ -127,24 +135,49 @@ impl Breaker {
 impl Inner {
     /// Asks until there is an answer.
     async fn probe(self: Arc<Self>) {
+        let mut long = Fuse::terminated();
+        let mut is_silent = false;
         for round in 1_u32.. {
             let began = Instant::now();
-            let bound = if round.is_multiple_of(ONE_OF) { LONG_PROBE } else { SHORT_PROBE };
-            let asked = (self.ask)(bound).await;
-            {
-                let mut count = lock(&self.count);
-                let why = match asked {
-                    Some(Err(why)) if count.failures > 0 => why,
-                    // It answers; or has answered somebody else meanwhile; or nobody asks any more.
-                    _ => {
-                        *count = Count::default();
-                        self.close();
-                        return;
-                    }
-                };
-                self.open(why);
+            // Who refuses does so at once.
+            if round.is_multiple_of(ONE_OF) && is_silent && long.is_terminated() {
+                long = (self.ask)(LONG_PROBE).fuse();
+            }
+            let mut short = (self.ask)(SHORT_PROBE).fuse();
+            let asked = loop {
+                tokio::select! {
+                    biased;
+                    // If it was not answered, the short one may be.
+                    asked = &mut long => if !matches!(asked, Some(Err(_))) { break asked },
+                    asked = &mut short => break asked,
+                }
+            };
+            is_silent = matches!(&asked, Some(Err(Away { timed_out: true, .. })));
+            if self.is_over(asked) {
+                return;
+            }
+            tokio::select! {
+                () = sleep_until(began + PAUSE) => {}
+                asked = &mut long => if self.is_over(asked) { return },
             }
             sleep_until(began + PAUSE).await;
+        }
+    }
+
+    /// Learns how a probe ended. True if no other is needed.
+    fn is_over(&self, asked: Option<Result<(), Away>>) -> bool {
+        let mut count = lock(&self.count);
+        match asked {
+            Some(Err(why)) if count.failures > 0 => {
+                self.open(why);
+                false
+            }
+            // It answers; or has answered somebody else meanwhile; or nobody asks any more.
+            _ => {
+                *count = Count::default();
+                self.close();
+                true
+            }
         }
     }
 
@@ -184,7 +217,6 @@ impl fmt::Debug for Breaker {
 mod tests {
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-    use futures_util::FutureExt;
     use tokio::time::{advance, sleep};
 
     use super::*;
@@ -206,13 +238,19 @@ mod tests {
             self.asked.fetch_add(1, Ordering::Relaxed);
             let now = self.asking.fetch_add(1, Ordering::Relaxed) + 1;
             self.at_once.fetch_max(now, Ordering::Relaxed);
-            if self.silent.load(Ordering::Relaxed) {
+            let was_silent = self.silent.load(Ordering::Relaxed);
+            if was_silent {
                 sleep(bound).await;
             }
             self.asking.fetch_sub(1, Ordering::Relaxed);
-            let timed_out = self.silent.load(Ordering::Relaxed);
-            let away = Away { detail: "refused".into(), timed_out };
-            Some(if self.there.load(Ordering::Relaxed) { Ok(()) } else { Err(away) })
+            let away = Away { detail: "refused".into(), timed_out: was_silent };
+            Some(if !was_silent && self.there.load(Ordering::Relaxed) { Ok(()) } else { Err(away) })
+        }
+
+        /// Whoever asks from now on is answered.
+        fn comes_back(&self) {
+            self.silent.store(false, Ordering::Relaxed);
+            self.there.store(true, Ordering::Relaxed);
         }
 
         fn asked(&self) -> u32 {
@@ -289,16 +327,54 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_is_asked_one_at_a_time() {
+    async fn silence_is_asked_by_one_short_probe_at_a_time_and_a_long_one_beside_it() {
         let (breaker, service) = breaker();
         service.silent.store(true, Ordering::Relaxed);
         breaker.failed();
         breaker.failed();
         sleep(SHORT_PROBE + Duration::from_millis(1)).await;
         assert!(breaker.away().unwrap().timed_out);
-        sleep(Duration::from_secs(60)).await;
-        assert_eq!(service.at_once.load(Ordering::Relaxed), 1);
-        assert!((17..=31).contains(&service.asked()), "{}", service.asked());
+        sleep(Duration::from_secs(58)).await;
+        assert_eq!(service.at_once.load(Ordering::Relaxed), 2);
+        // 30 short ones, and a long one every ten seconds.
+        assert!((36..=37).contains(&service.asked()), "{}", service.asked());
+    }
+
+    /// Whenever it comes back: what was asked before is not answered any more.
+    #[tokio::test(start_paused = true)]
+    async fn recovery_is_seen_within_a_short_probe_and_a_pause() {
+        for back_after in 0..40 {
+            let (breaker, service) = breaker();
+            service.silent.store(true, Ordering::Relaxed);
+            breaker.failed();
+            breaker.failed();
+            sleep(Duration::from_secs(9) + Duration::from_millis(501) * back_after).await;
+            service.comes_back();
+            let back = Instant::now();
+            breaker.pass(Some(back + Duration::from_secs(60))).await.unwrap();
+            assert!(back.elapsed() <= SHORT_PROBE + PAUSE, "{:?} after {back_after}", back.elapsed());
+        }
+    }
+
+    /// A line on which every answer takes five seconds.
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_line_is_seen_by_a_long_probe() {
+        let ask: Ask = Box::new(move |bound| {
+            let asked = async move {
+                sleep(bound.min(Duration::from_secs(5))).await;
+                let late = Away { detail: "no answer in time".into(), timed_out: true };
+                Some(if bound > Duration::from_secs(5) { Ok(()) } else { Err(late) })
+            };
+            asked.boxed()
+        });
+        let breaker = Breaker::new("http://host:1".into(), WITHIN, ask);
+        breaker.failed();
+        breaker.failed();
+        sleep(SHORT_PROBE + Duration::from_millis(1)).await;
+        assert!(breaker.away().is_some());
+        let began = Instant::now();
+        breaker.pass(Some(began + Duration::from_secs(60))).await.unwrap();
+        assert!(began.elapsed() < SHORT_PROBE * ONE_OF + Duration::from_secs(5), "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! The client of one account: what is asked of the account itself, and the way to its containers and blobs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::{Method, Url};
 
@@ -54,6 +55,11 @@ impl Client {
         let said = [self.0.breaker.notice(), self.0.credential.notice()];
         let lines: Vec<String> = said.into_iter().flatten().collect();
         (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+
+    /// Whether the service answers anything within `bound`.
+    pub async fn is_answered(&self, bound: Duration) -> bool {
+        self.0.breaker.is_answered(bound).await
     }
 
     /// Client of a container, which need not exist.

@@ -10,7 +10,9 @@
 //! | that brings or takes content | when nothing has moved for half of the time-out |
 //!
 //! Something moves if it has at least [`LEAST_RATE`] bytes per second over a *window*: a byte now and then is silence.
-//! One try ends when nothing has moved for a window, which is half of what the request has, so that there is time for
+//! Bytes that go out have only gone as far as the next socket, which takes some of them with each try, whether anybody
+//! reads them or not. So what an earlier try of the same request has sent or got already, and a little more
+//! ([`Moved::beyond`]), keeps a try going and not the request. One try ends when nothing has moved for a window, which is half of what the request has, so that there is time for
 //! another one over another connection; content that is to be stored has all of it, because it may have to be sent
 //! again as a whole.
 //!
@@ -52,6 +54,39 @@ pub(super) struct Deadline {
     work: Duration,
     /// Bytes that have moved in this window.
     moved: u64,
+    /// Bytes that have moved for the first time, since the end was put off.
+    anew: u64,
+    out: Moved,
+    back: Moved,
+}
+
+/// Bytes that have gone one way.
+#[derive(Debug, Default)]
+struct Moved {
+    /// In this try.
+    here: u64,
+    /// In the one that came farthest, of those before.
+    before: u64,
+}
+
+impl Moved {
+    fn begin_try(&mut self) {
+        self.before = self.before.max(self.here);
+        self.here = 0;
+    }
+
+    /// So many more; how many of them are farther than any try before has come.
+    fn more(&mut self, bytes: u64) -> u64 {
+        let beyond = |here: u64| here.saturating_sub(self.beyond());
+        let anew = beyond(self.here + bytes) - beyond(self.here);
+        self.here += bytes;
+        anew
+    }
+
+    /// Two sockets do not take quite the same before anybody reads.
+    fn beyond(&self) -> u64 {
+        self.before + self.before / 4
+    }
 }
 
 impl Deadline {
@@ -64,7 +99,9 @@ impl Deadline {
         let window = if bound == Bound::Stored { budget } else { budget / 2 };
         let work = Duration::from_secs(work / SLOWEST_SERVER_COPY);
         let ends = Instant::now() + budget + work;
-        Self { ends, try_ends: ends, budget, goes_on: bound != Bound::Metadata, window, work, moved: 0 }
+        let goes_on = bound != Bound::Metadata;
+        let (out, back) = Default::default();
+        Self { ends, try_ends: ends, budget, goes_on, window, work, moved: 0, anew: 0, out, back }
     }
 
     /// End of the request, as it is now.
@@ -80,7 +117,9 @@ impl Deadline {
     /// A try begins.
     pub(super) fn begin_try(&mut self) {
         self.try_ends = Instant::now() + self.window + self.work;
-        self.moved = 0;
+        (self.moved, self.anew) = (0, 0);
+        self.out.begin_try();
+        self.back.begin_try();
     }
 
     /// The answer begins.
@@ -89,17 +128,31 @@ impl Deadline {
         self.moved = 0;
     }
 
-    /// So many more bytes have gone out or come in.
-    pub(super) fn moved(&mut self, bytes: u64) {
+    /// So many more bytes of the request have gone out.
+    pub(super) fn sent(&mut self, bytes: u64) {
+        let anew = self.out.more(bytes);
+        self.moved(bytes, anew);
+    }
+
+    /// So many more bytes of the answer have come.
+    pub(super) fn received(&mut self, bytes: u64) {
+        let anew = self.back.more(bytes);
+        self.moved(bytes, anew);
+    }
+
+    fn moved(&mut self, bytes: u64, anew: u64) {
+        let (now, least) = (Instant::now(), self.least());
         self.moved += bytes;
-        if self.moved < self.least() {
-            return;
+        self.anew += anew;
+        if self.moved >= least {
+            self.moved = 0;
+            self.try_ends = now + self.window + self.work;
         }
-        let now = Instant::now();
-        self.moved = 0;
-        self.try_ends = now + self.window + self.work;
-        if self.goes_on {
-            self.ends = self.ends.max(now + self.budget + self.work);
+        if self.anew >= least {
+            self.anew = 0;
+            if self.goes_on {
+                self.ends = self.ends.max(now + self.budget + self.work);
+            }
         }
     }
 
@@ -169,7 +222,7 @@ mod tests {
             // 4 KiB a second for an hour.
             while deadline.try_ends() > Instant::now() && began.elapsed() < seconds(3600) {
                 advance(seconds(1)).await;
-                deadline.moved(4 << 10);
+                deadline.sent(4 << 10);
             }
             assert_eq!(began.elapsed(), if goes_on { seconds(3600) } else { TIMEOUT }, "{bound:?}");
         }
@@ -184,7 +237,7 @@ mod tests {
             deadline.begin_try();
             while deadline.try_ends() > Instant::now() {
                 advance(seconds(1)).await;
-                deadline.moved(bytes);
+                deadline.received(bytes);
             }
             assert_eq!(began.elapsed(), seconds(window), "{bound:?}");
             assert!(
@@ -205,7 +258,30 @@ mod tests {
         assert_eq!((deadline.try_ends() - began, deadline.ends() - began), (seconds(29), seconds(30)));
         assert_eq!(deadline.stalled(), "the answer stalled");
         advance(seconds(10)).await;
-        deadline.moved(8 << 20);
+        deadline.received(8 << 20);
         assert_eq!((deadline.try_ends() - began, deadline.ends() - began), (seconds(39), seconds(54)));
+    }
+    /// A socket takes so much with each try, and nobody reads it; or the beginning of an answer comes, again and again.
+    #[tokio::test(start_paused = true)]
+    async fn what_moves_once_more_puts_nothing_off() {
+        let sent: fn(&mut Deadline, u64) = Deadline::sent;
+        for (bound, moved) in [(Bound::Stored, sent), (Bound::Fetched, Deadline::received)] {
+            let began = Instant::now();
+            let mut deadline = Deadline::new(TIMEOUT, bound, 0);
+            // A try ends after 15 s, and each takes a little more than the one before.
+            for bytes in [2_500_000, 2_400_000, 2_600_000, 2_700_000] {
+                if Instant::now() >= deadline.ends() {
+                    break;
+                }
+                deadline.begin_try();
+                advance(seconds(1)).await;
+                moved(&mut deadline, bytes);
+                advance(seconds(14).min(deadline.ends() - Instant::now())).await;
+            }
+            assert_eq!(began.elapsed(), seconds(31), "{bound:?}");
+            // What comes after it does count.
+            moved(&mut deadline, 3 << 20);
+            assert_eq!(deadline.ends(), Instant::now() + seconds(30), "{bound:?}");
+        }
     }
 }

@@ -37,6 +37,7 @@ use crate::store::request::attempt::{PerAttempt, SourceHeader, proof};
 use crate::store::retry::{Failure, Tries, retry_after};
 use crate::store::sign::{WhiteSpace, string_to_sign, white_space_matters};
 use crate::store::spelling::Names;
+use crate::store::traffic;
 use crate::store::types::{LeaseId, Written};
 use crate::store::xml::Element;
 
@@ -444,7 +445,7 @@ impl Pipeline {
                 Ok(sent) => break sent,
                 Err(_) => {
                     let now = written.load(Ordering::Relaxed);
-                    deadline.moved(now - seen);
+                    deadline.sent(now - seen);
                     seen = now;
                     if tokio::time::Instant::now() >= deadline.try_ends() {
                         break Err(Broken::silent(seen));
@@ -503,7 +504,7 @@ impl Pipeline {
             match timeout_at(deadline.try_ends(), answer.part()).await {
                 Ok(Ok(Some(part))) => {
                     received += part.len() as u64;
-                    deadline.moved(part.len() as u64);
+                    deadline.received(part.len() as u64);
                     if succeeded {
                         sink.part(part).map_err(untrue)?;
                     } else if !refusal.take(&part) {
@@ -526,6 +527,9 @@ impl Pipeline {
         }
         if succeeded {
             sink.end().map_err(untrue)?;
+            if request.bound() == Bound::Stored {
+                traffic::stored();
+            }
             return Ok(Response { status, headers, body: Bytes::new() });
         }
         let retry_after = retry_after(&headers, SystemTime::now());

@@ -22,6 +22,10 @@ pub enum Line {
     Trickling,
     /// Nobody answers who wants one.
     Lost,
+    /// They are accepted, and nothing is read from them.
+    Unread,
+    /// Requests are read at 250 KiB a second, and nothing comes back.
+    Sipping,
 }
 
 /// Seen at the port since the line was changed last.
@@ -106,6 +110,14 @@ impl Outage {
         }
     }
 
+    /// New connections lead to the service again. Those that there are stay what they were.
+    pub fn heals(&self) {
+        let mut now = self.state.now();
+        assert!(!matches!(now.line, Line::Refused | Line::Lost), "nobody has come through");
+        now.line = Line::Whole;
+        now.seen = Seen::default();
+    }
+
     pub fn seen(&self) -> Seen {
         self.state.now().seen.clone()
     }
@@ -136,10 +148,14 @@ impl State {
             client.set_nonblocking(false).unwrap();
             let line = now.line;
             now.live.push(client.try_clone().unwrap());
-            if matches!(line, Line::Silent) {
+            if matches!(line, Line::Silent | Line::Unread | Line::Sipping) {
                 drop(now);
                 let state = self.clone();
-                thread::spawn(move || state.swallow(client));
+                thread::spawn(move || match line {
+                    Line::Unread => state.ignore(&client),
+                    Line::Sipping => sip(client),
+                    _ => state.swallow(client),
+                });
                 continue;
             }
             let Ok(service) = TcpStream::connect(self.service) else { continue };
@@ -161,16 +177,36 @@ impl State {
     fn swallow(&self, mut client: TcpStream) {
         let mut bytes = [0; 4096];
         while let Ok(read @ 1..) = client.read(&mut bytes) {
-            let text = String::from_utf8_lossy(&bytes[..read]).into_owned();
-            let line = text.lines().next().unwrap_or_default().to_owned();
-            if line.ends_with(" HTTP/1.1") {
-                let mut now = self.now();
-                if line == PROBE {
-                    now.seen.probes.push(Instant::now());
-                }
-                now.seen.lines.push(line);
-            }
+            self.saw(&bytes[..read]);
         }
+    }
+
+    /// Looks at what comes first and leaves it where it is.
+    fn ignore(&self, client: &TcpStream) {
+        let mut bytes = [0; 4096];
+        if let Ok(read @ 1..) = client.peek(&mut bytes) {
+            self.saw(&bytes[..read]);
+        }
+    }
+
+    /// Bytes have come, which may begin with a request.
+    fn saw(&self, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let line = text.lines().next().unwrap_or_default().to_owned();
+        if line.ends_with(" HTTP/1.1") {
+            let mut now = self.now();
+            if line == PROBE {
+                now.seen.probes.push(Instant::now());
+            }
+            now.seen.lines.push(line);
+        }
+    }
+}
+
+fn sip(mut from: TcpStream) {
+    let mut bytes = vec![0; 25 << 10];
+    while let Ok(1..) = from.read(&mut bytes) {
+        thread::sleep(Duration::from_millis(100));
     }
 }
 

@@ -12,11 +12,21 @@ pub struct MountProcess {
 impl MountProcess {
     /// `sources` as they are typed; accounts are known by the environment or by the configuration file.
     pub fn new(store: &Devstore, accounts: &[&str], sources: &[&str]) -> Self {
+        Self::reaching(store, accounts, sources, |connection| connection)
+    }
+
+    /// The same with a devstore that is reached over `line`.
+    pub fn over(line: &outage::Outage, store: &Devstore, accounts: &[&str], sources: &[&str]) -> Self {
+        let own = store.address().to_string();
+        Self::reaching(store, accounts, sources, |to| to.replace(&own, &format!("127.0.0.1:{}", line.port)))
+    }
+
+    fn reaching(store: &Devstore, accounts: &[&str], sources: &[&str], way: impl Fn(String) -> String) -> Self {
         let dir = tempfile::Builder::new().prefix("blobcp-process-").tempdir().unwrap();
         let (config, place) = (dir.path().join("config.toml"), dir.path().join("m"));
         let mut text = String::new();
         for account in accounts {
-            let connection = store.connection_string(account).unwrap();
+            let connection = way(store.connection_string(account).unwrap());
             text += &format!("[account.{account}]\nconnection_string = '{connection}'\n");
         }
         std::fs::write(&config, text).unwrap();
@@ -59,6 +69,11 @@ impl MountProcess {
     /// What it has said on its standard output since it was started.
     pub fn said(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("out")).unwrap()
+    }
+
+    /// What it has logged since it was started.
+    pub fn logged(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap()
     }
 
     fn detach(&self) {
@@ -111,7 +126,7 @@ impl MountProcess {
     /// Waits for the end of the process: its exit code, and what it said.
     pub fn wait(&mut self) -> (Option<i32>, String) {
         eventually("the end of the mount", || self.process.try_wait().unwrap().is_some());
-        let said = std::fs::read_to_string(self.dir.path().join("log")).unwrap();
+        let said = self.logged();
         (self.process.wait().unwrap().code(), said)
     }
 

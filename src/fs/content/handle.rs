@@ -88,6 +88,8 @@ pub(crate) struct FileState {
     pub lineage: Option<Lineage>,
     /// Its container keeps what is committed (`once`).
     pub once: bool,
+    /// The error of a write that its writer was told is done. The next fsync or close tells it.
+    pub lost: Option<Error>,
     /// What a new file gets beside its content with its first commit, where that was chosen already.
     pub chosen: Option<Arc<BlobSettings>>,
     /// Why what was chosen is not there, although the content is: for whoever hears of that commit.
@@ -99,8 +101,8 @@ pub(crate) struct FileState {
 impl FileState {
     fn new() -> Self {
         let (content, change) = (Content::Clean, AttrChange::default());
-        let (version, lineage, chosen, unkept, tags) = (None, None, None, None, None);
-        Self { content, change, version, lineage, once: false, chosen, unkept, tags }
+        let (version, lineage, lost, chosen, unkept, tags) = (None, None, None, None, None, None);
+        Self { content, change, version, lineage, once: false, lost, chosen, unkept, tags }
     }
 
     /// The draft of the file, begun if there is none yet. EPERM if nothing can be changed any more.
@@ -124,6 +126,11 @@ impl FileState {
     pub(in crate::fs) fn is_new(&self) -> bool {
         let is_blocks = |draft: &Draft| draft.dirty && matches!(draft.strategy, WriteStrategy::Blocks);
         self.version.is_none() && matches!(&self.content, Content::Draft(draft) if is_blocks(draft))
+    }
+
+    /// Tells an error of which nobody has heard, once.
+    pub(in crate::fs) fn tell_what_is_lost(&mut self) -> Result<()> {
+        self.lost.take().map_or(Ok(()), Err)
     }
 
     /// There is nothing that a whole copy of so many bytes could not take the place of.
@@ -314,6 +321,11 @@ impl OpenFile {
     /// Somebody has it open for writing.
     pub(crate) fn is_written(&self) -> bool {
         lock(&self.openings).iter().any(|used| used.access.write)
+    }
+
+    /// Those who have opened it for writing.
+    pub(in crate::fs) fn writers(&self) -> Vec<Caller> {
+        lock(&self.openings).iter().filter(|used| used.access.write).map(|used| used.opener).collect()
     }
 
     /// Several have it open for writing.

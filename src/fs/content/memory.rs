@@ -41,6 +41,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// work, for which it would have to be cleared anew.
 const QUIET: Duration = Duration::from_secs(2);
 
+/// Bytes beyond the budget that are taken from those who cannot wait: two rounds of what the kernel writes back at once
+/// (`fuse`).
+const MOST_OVERDRAWN: u64 = 64 << 20;
+
 /// Names a chunk of a version of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ChunkKey {
@@ -63,8 +67,9 @@ pub(crate) struct Memory {
 struct BudgetState {
     /// Reservations so far.
     begun: u64,
-    /// Bytes of permits of either kind that are out.
+    /// Bytes of permits of either kind that are out, and of what is beyond the budget.
     held: u64,
+    overdrawn: u64,
     chunks: LruCache<ChunkKey, Bytes>,
     /// The same, file by file.
     keys: BTreeSet<ChunkKey>,
@@ -88,6 +93,7 @@ impl Memory {
             state: Mutex::new(BudgetState {
                 begun: 0,
                 held: 0,
+                overdrawn: 0,
                 chunks: LruCache::unbounded(),
                 keys: BTreeSet::new(),
                 cached: 0,
@@ -135,6 +141,29 @@ impl Memory {
         self.reserve(permit.ok().and_then(Result::ok))
     }
 
+    /// Room for so many bytes that are in memory already, wherever they are counted: beyond the budget if it is full.
+    /// `None` if too much is there.
+    pub(crate) fn overdraw(self: &Arc<Self>, len: u64) -> Option<Reservation> {
+        if let Some(room) = self.try_reserve_write(len) {
+            return Some(room);
+        }
+        let overdrawn = units(len) * UNIT;
+        let mut state = self.state();
+        if state.overdrawn + overdrawn > MOST_OVERDRAWN {
+            return None;
+        }
+        state.overdrawn += overdrawn;
+        state.held += overdrawn;
+        state.make_room(self.limit);
+        drop(state);
+        Some(Reservation { memory: self.clone(), permit: None, overdrawn })
+    }
+
+    /// Bytes that may still be taken beyond the budget.
+    pub(crate) fn overdraft(&self) -> u64 {
+        MOST_OVERDRAWN.saturating_sub(self.state().overdrawn)
+    }
+
     /// Room for so many bytes of a small file that is open, now or not at all.
     pub(crate) fn try_reserve_small(self: &Arc<Self>, len: u64) -> Option<Reservation> {
         let permit = self.kept.clone().try_acquire_many_owned(u32::try_from(units(len)).ok()?).ok()?;
@@ -147,7 +176,7 @@ impl Memory {
     }
 
     fn reserve(self: &Arc<Self>, permit: impl Into<Option<OwnedSemaphorePermit>>) -> Reservation {
-        let held = Reservation { memory: self.clone(), permit: permit.into() };
+        let held = Reservation { memory: self.clone(), permit: permit.into(), overdrawn: 0 };
         let mut state = self.state();
         state.begun += 1;
         state.held += held.len();
@@ -267,19 +296,23 @@ fn units(bytes: u64) -> u64 {
 pub(crate) struct Reservation {
     memory: Arc<Memory>,
     permit: Option<OwnedSemaphorePermit>,
+    /// Bytes beyond the budget.
+    overdrawn: u64,
 }
 
 impl Reservation {
     /// Bytes.
     pub(crate) fn len(&self) -> u64 {
-        self.permit.as_ref().map_or(0, |permit| permit.num_permits() as u64 * UNIT)
+        self.permit.as_ref().map_or(0, |permit| permit.num_permits() as u64 * UNIT) + self.overdrawn
     }
 
-    /// So many bytes of it, as far as they are there, for somebody else.
+    /// So many bytes of it, as far as they are there, for somebody else: first what is beyond the budget.
     pub(crate) fn split(&mut self, len: u64) -> Self {
-        let permit =
-            self.permit.as_mut().and_then(|permit| permit.split(permit.num_permits().min(units(len) as usize)));
-        Self { memory: self.memory.clone(), permit }
+        let overdrawn = self.overdrawn.min(units(len) * UNIT);
+        self.overdrawn -= overdrawn;
+        let rest = units(len) - units(overdrawn);
+        let permit = self.permit.as_mut().and_then(|permit| permit.split(permit.num_permits().min(rest as usize)));
+        Self { memory: self.memory.clone(), permit, overdrawn }
     }
 
     /// Gives back what is more than so many bytes.
@@ -289,6 +322,7 @@ impl Reservation {
     }
 
     pub(crate) fn merge(&mut self, mut other: Self) {
+        self.overdrawn += std::mem::take(&mut other.overdrawn);
         match (&mut self.permit, other.permit.take()) {
             (Some(permit), Some(more)) => permit.merge(more),
             (permit @ None, more) => *permit = more,
@@ -301,7 +335,8 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let mut state = self.memory.state();
         state.held -= self.len();
-        let is_last = state.held == 0 && self.permit.is_some();
+        state.overdrawn -= self.overdrawn;
+        let is_last = state.held == 0 && (self.permit.is_some() || self.overdrawn > 0);
         drop(state);
         if is_last {
             self.memory.rest();
@@ -394,6 +429,28 @@ mod tests {
         held.merge(part);
         assert_eq!((held.len(), memory.used()), (5 * MIB, 5 * MIB));
         drop(held);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn what_is_taken_beyond_the_budget_is_bounded_and_given_back_first() {
+        let memory = Memory::new(512 * MIB);
+        let mut held = memory.try_reserve_write(most_in_flight(memory.limit)).unwrap();
+        let full = held.len();
+        assert!(memory.try_reserve_write(1).is_none());
+        let over = memory.overdraw(MOST_OVERDRAWN - MIB).unwrap();
+        assert_eq!((over.len(), memory.overdraft()), (MOST_OVERDRAWN - MIB, MIB));
+        assert!(memory.overdraw(MIB + 1).is_none());
+        held.merge(over);
+        assert_eq!((held.len(), memory.used()), (full + MOST_OVERDRAWN - MIB, full + MOST_OVERDRAWN - MIB));
+        let block = held.split(MOST_OVERDRAWN);
+        assert_eq!((block.len(), held.len()), (MOST_OVERDRAWN, full - MIB));
+        drop(block);
+        assert_eq!((memory.overdraft(), memory.used()), (MOST_OVERDRAWN, full - MIB));
+        // What fits is none.
+        let fits = memory.overdraw(MIB).unwrap();
+        assert_eq!(memory.overdraft(), MOST_OVERDRAWN);
+        drop((held, fits));
         assert_eq!(memory.used(), 0);
     }
 

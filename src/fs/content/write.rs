@@ -15,16 +15,20 @@
 //! what is unsent is short, whoever writes sends what it has, however little, and then what others have who are not at
 //! work.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use tracing::debug;
 
 use crate::error::{Error, Result};
+use crate::fs::caller::{is_let_go, is_refused};
 use crate::fs::content::append::tail_block;
 use crate::fs::content::draft::{Draft, refuse_too_large};
 use crate::fs::content::extent_map::Cut;
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Locked};
 use crate::fs::content::loans::Changed;
-use crate::fs::content::memory::Reservation;
+use crate::fs::content::memory::{Memory, Reservation};
 use crate::fs::content::page::MOST_BUFFERED;
 use crate::fs::content::recall::recall_if_possible;
 use crate::fs::content::strategy::{Change, WriteStrategy};
@@ -38,6 +42,9 @@ const MOST_NAMELESS: u64 = 64 << 20;
 /// Bytes that are worth a block of their own when memory is short.
 const WORTH_A_BLOCK: u64 = 256 * 1024;
 
+/// The time between two looks whether whoever waits for room does so still.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// The blob that the content of a file goes to. `None` for a file without a name as long as its content `fits` into
 /// memory, then ENOSPC.
 fn blob_to_fill(tree: &Tree, ino: Ino, fits: bool) -> Result<Option<Blob>> {
@@ -49,6 +56,33 @@ fn blob_to_fill(tree: &Tree, ino: Ino, fits: bool) -> Result<Option<Blob>> {
         }
         blob => blob.map(Some),
     }
+}
+
+/// Room for what somebody writes who has been let go: to wait for it would only keep it where it is.
+async fn room_for_nobody(memory: &Arc<Memory>, len: u64) -> Reservation {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if is_let_go()
+            && let Some(room) = memory.overdraw(len)
+        {
+            return room;
+        }
+    }
+}
+
+/// Room for what the kernel writes back of a mapping: nothing is sent or waited for if that was answered already. EIO
+/// if it was refused and there is none.
+pub(in crate::fs) async fn room_to_write_back(files: &Files, locked: &mut Locked, len: u64) -> Result<Reservation> {
+    if is_let_go() {
+        if let Some(room) = files.memory.overdraw(len) {
+            return Ok(room);
+        }
+        if is_refused() {
+            return Err(Error::fs(libc::EIO, "the memory is full, and the service takes nothing"));
+        }
+    }
+    files.make_room(locked).await?;
+    files.room_to_write(locked, len).await
 }
 
 impl Files {
@@ -152,7 +186,10 @@ impl Files {
                 debug!(%error, "another file's bytes could not be sent to make room");
             }
         }
-        Ok(self.memory.reserve_write(len).await)
+        tokio::select! {
+            room = self.memory.reserve_write(len) => Ok(room),
+            room = room_for_nobody(&self.memory, len) => Ok(room),
+        }
     }
 
     /// Sends what is in Buffers, so that it leaves the memory: the one that is written to as a block, many short ones

@@ -32,6 +32,7 @@ impl Fs {
             return Ok(());
         }
         let mut state = file.lock().await;
+        state.tell_what_is_lost()?;
         if state.is_unborn() {
             // Whoever goes on writing could not store that any more (`content/once`).
             let users = [caller, handle.opener];
@@ -77,6 +78,7 @@ impl Fs {
         let handle = self.handles.get(fh)?;
         let file = &handle.file;
         let mut state = self.destinations.settled(file, caller).await?;
+        state.tell_what_is_lost()?;
         if matches!(&state.content, Content::Draft(draft) if draft.has_borrowed()) && !state.is_unborn() {
             drop(state);
             self.destinations.store_behind(file, caller).await?;

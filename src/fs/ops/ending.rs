@@ -61,6 +61,12 @@ impl Ending<'_> {
         unsaved.map(|file| self.name_of(&file)).collect()
     }
 
+    /// Whether one of the services answers a question within `bound`, whatever it says.
+    pub async fn is_anybody_there(&self, bound: Duration) -> bool {
+        let asked = self.fs.config.accounts.iter().map(|account| account.client.is_answered(bound));
+        futures_util::future::join_all(asked).await.contains(&true)
+    }
+
     /// `container/blob`, or the last part of it where nothing else is known any more.
     fn name_of(&self, file: &OpenFile) -> String {
         match self.fs.tree.blob(file.ino) {

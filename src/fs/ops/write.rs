@@ -7,12 +7,13 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::caller::Caller;
+use crate::fs::caller::{Caller, is_let_go, is_refused};
 use crate::fs::content::draft::Draft;
 use crate::fs::content::extent_map::Segment;
-use crate::fs::content::handle::Fh;
+use crate::fs::content::handle::{Fh, Handle, Locked};
 use crate::fs::content::strategy::Change;
 use crate::fs::content::tail::Aim;
+use crate::fs::content::write::room_to_write_back;
 
 /// The way by which a write comes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,6 +22,28 @@ pub struct WriteMode {
     pub mapped: bool,
     /// The file loses its set-user-ID and set-group-ID bits.
     pub drop_setid: bool,
+}
+
+/// What the kernel writes back of mappings, in nobody's name.
+pub(crate) struct WrittenBack<'a> {
+    fs: &'a Fs,
+}
+
+impl<'a> WrittenBack<'a> {
+    /// That of a filesystem.
+    pub(crate) fn of(fs: &'a Fs) -> Self {
+        Self { fs }
+    }
+
+    /// Those who have opened the file of a handle for writing: who maps it is most likely one of them.
+    pub(crate) fn writers(&self, fh: Fh) -> Vec<Caller> {
+        self.fs.handles.get(fh).map(|handle| handle.file.writers()).unwrap_or_default()
+    }
+
+    /// Bytes that may be taken beyond the memory that content may have.
+    pub(crate) fn overdraft(&self) -> u64 {
+        self.fs.files.memory.overdraft()
+    }
 }
 
 impl Fs {
@@ -37,33 +60,17 @@ impl Fs {
     ) -> Result<Option<Range<u64>>> {
         let handle = self.handles.get(fh)?;
         handle.check()?;
-        let file = &handle.file;
-        let mut state = self.destinations.settled(file, caller).await?;
-        // What could not be stored any more is better refused at once.
-        self.tree.refuse_replaced(file.ino)?;
-        // Whoever appends does so wherever the end is now; others would write into what they have never seen.
-        let append = handle.access.append && !mode.mapped;
-        if !append {
-            handle.version(&state)?;
+        let mut state = self.destinations.settled(&handle.file, caller).await?;
+        let written = write_alone(self, &handle, &mut state, offset, data, mode).await;
+        if let Err(error) = &written
+            && mode.mapped
+            && is_let_go()
+            && !is_refused()
+        {
+            // The kernel was told that it is taken.
+            state.lost.get_or_insert_with(|| error.clone());
         }
-        self.files.make_room(&mut state).await?;
-        let room = self.files.room_to_write(&mut state, data.len() as u64).await?;
-        state.draft()?.take_room(room);
-        let offset = if append { state.draft()?.extents.len() } else { offset };
-        let end = offset.saturating_add(data.len() as u64);
-        let aim = if append { Aim::End } else { Aim::Position };
-        self.files.admit(&mut state, Change::Write { range: offset..end, aim })?;
-        if self.files.config.content_md5 {
-            state.draft()?.hash_whole();
-        }
-        let write = |draft: &mut Draft| if append { draft.append(data) } else { draft.write(offset, data) };
-        self.files.edit(&mut state, end, write).await?;
-        let mode_changed = mode.drop_setid && self.files.drop_setid(&mut state);
-        // The data is taken; what cannot be sent now is kept, and is the error of the next call.
-        let _ = self.files.make_room(&mut state).await;
-        // What comes from a mapping is in the cache, which cannot drop it before it is answered.
-        let past_the_cache = handle.direct && !mode.mapped;
-        Ok((mode_changed || past_the_cache && file.is_read()).then_some(offset..end))
+        written
     }
 
     /// fallocate(2): allocating is adding zeros up to there, unless the size is to be kept; zeroing and punching holes
@@ -97,4 +104,49 @@ impl Fs {
             Ok(())
         }
     }
+}
+
+/// [`Fs::write`] into a file on which nobody else works.
+async fn write_alone(
+    fs: &Fs,
+    handle: &Handle,
+    state: &mut Locked,
+    offset: u64,
+    data: &Bytes,
+    mode: WriteMode,
+) -> Result<Option<Range<u64>>> {
+    let file = &handle.file;
+    // What could not be stored any more is better refused at once.
+    fs.tree.refuse_replaced(file.ino)?;
+    // Whoever appends does so wherever the end is now; others would write into what they have never seen.
+    let append = handle.access.append && !mode.mapped;
+    if !append {
+        handle.version(state)?;
+    }
+    let len = data.len() as u64;
+    let room = match mode.mapped {
+        true => room_to_write_back(&fs.files, state, len).await?,
+        false => {
+            fs.files.make_room(state).await?;
+            fs.files.room_to_write(state, len).await?
+        }
+    };
+    state.draft()?.take_room(room);
+    let offset = if append { state.draft()?.extents.len() } else { offset };
+    let end = offset.saturating_add(len);
+    let aim = if append { Aim::End } else { Aim::Position };
+    fs.files.admit(state, Change::Write { range: offset..end, aim })?;
+    if fs.files.config.content_md5 {
+        state.draft()?.hash_whole();
+    }
+    let write = |draft: &mut Draft| if append { draft.append(data) } else { draft.write(offset, data) };
+    fs.files.edit(state, end, write).await?;
+    let mode_changed = mode.drop_setid && fs.files.drop_setid(state);
+    if !(mode.mapped && is_let_go()) {
+        // The data is taken; what cannot be sent now is kept, and is the error of the next call.
+        let _ = fs.files.make_room(state).await;
+    }
+    // What comes from a mapping is in the cache, which cannot drop it before it is answered.
+    let past_the_cache = handle.direct && !mode.mapped;
+    Ok((mode_changed || past_the_cache && file.is_read()).then_some(offset..end))
 }

@@ -173,7 +173,7 @@ async fn answer(pipeline: &Pipeline, request: &Request, tries: &mut Tries) -> st
     loop {
         match timeout_at(tries.deadline.try_ends(), answer.part()).await {
             Ok(Ok(Some(part))) => {
-                tries.deadline.moved(part.len() as u64);
+                tries.deadline.received(part.len() as u64);
                 body.part(part).map_err(|detail| Failure::Untrue { detail })?;
             }
             Ok(Ok(None)) => return Ok(Answer { status, headers, body: body.freeze() }),

@@ -163,6 +163,64 @@ fn a_program_that_catches_ctrl_c_hears_of_it() {
     assert_eq!(world.ok("cat a"), "text");
 }
 
+/// A signal that ends a process otherwise becomes SIGKILL in the kernel (kernel fact 22); those that leave a core do not.
+#[test]
+fn signals_that_dump_core_end_who_waits() {
+    let world = World::new();
+    let before = "import resource, signal
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)";
+    let dumping = [
+        libc::SIGABRT,
+        libc::SIGQUIT,
+        libc::SIGXCPU,
+        libc::SIGXFSZ,
+        libc::SIGTRAP,
+        libc::SIGSYS,
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGILL,
+    ];
+    // A directory for each, of which nothing is known yet.
+    dumping.iter().for_each(|signal| world.put(&format!("{signal}/a"), "text"));
+    world.ok("true");
+    for signal in dumping {
+        let stopped = world.stop(Fault::on("*"));
+        let program = Gated::between(&world, before, &format!("os.stat('{signal}/a')"));
+        program.let_go();
+        stopped.reached();
+        program.signal(signal);
+        assert_ends_by(signal, program, &format!("signal {signal}"));
+        stopped.let_go();
+    }
+}
+
+#[test]
+fn a_program_that_catches_what_would_dump_core_goes_on() {
+    let world = World::new();
+    world.put("a", "text");
+    world.ok("true");
+    let stopped = world.stop(Fault::on("*"));
+    let before = "import signal
+signal.signal(signal.SIGABRT, lambda *_: print('caught', flush=True))";
+    let program = Gated::between(&world, before, "print(os.stat('a').st_size)");
+    program.let_go();
+    stopped.reached();
+    program.signal(libc::SIGABRT);
+    // Somebody who began to wait later is let go meanwhile, so it was looked at.
+    let also_stopped = world.stop(Fault::on("*"));
+    let other = Gated::between(&world, "import signal\nsignal.signal(2, signal.SIG_DFL)", "os.stat('b')");
+    other.let_go();
+    also_stopped.reached();
+    other.signal(libc::SIGINT);
+    assert_ends_by(libc::SIGINT, other, "the other");
+    also_stopped.let_go();
+    stopped.let_go();
+    let ran = program.wait();
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "caught\n4\n"), "{ran:?}");
+}
+
 #[test]
 fn other_signals_and_ignored_ones_interrupt_nobody() {
     let world = World::new();

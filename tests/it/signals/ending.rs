@@ -131,3 +131,84 @@ fn umount_of_an_idle_mount_does_not_wait_for_a_silent_service() {
         assert_eq!(mount.wait().0, Some(0));
     }
 }
+
+/// A program writes so many bytes into `f` and keeps it open.
+fn writer_of(mount: &MountProcess, bytes: usize) -> Gated {
+    let program = format!(
+        "f = open('f', 'wb', buffering=0)
+for i in range(0, {bytes}, 1 << 20): f.write(b'x' * min({bytes}, 1 << 20))
+gate()
+f.close()"
+    );
+    let mut writer = Gated::start_in(&mount.path(), &program);
+    writer.reached();
+    writer
+}
+
+fn over(line: &Outage, world: &World) -> MountProcess {
+    MountProcess::over(line, &world.store, &[ONE], &[&format!("{ONE}/{BOX}")])
+}
+
+/// What goes out to a service that reads all and answers nothing is not stored, however long it goes on.
+#[test]
+fn sigterm_ends_the_mount_of_a_service_that_reads_and_never_answers() {
+    let world = World::new();
+    let line = Outage::of(&world);
+    let mut mount = over(&line, &world);
+    // Less than a block, so that nothing of it is sent before; more than the buffers of a connection hold.
+    let writer = writer_of(&mount, 7 << 20);
+    line.becomes(Line::Sipping);
+    let began = Instant::now();
+    mount.signal(libc::SIGTERM);
+    let (code, said) = mount.wait();
+    assert!(began.elapsed() < SHORT, "{:?}", began.elapsed());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("one file could not be stored: box/f"), "{said}");
+    writer.signal(libc::SIGKILL);
+    writer.wait();
+}
+
+/// Unmounts behind the back of the process, as `umount -i` and `fusermount3 -u` do.
+fn unmounted_from_outside(mount: &MountProcess) {
+    eventually("the unmounting", || Command::new("umount").arg("-i").arg(mount.path()).status().unwrap().success());
+    eventually("that it is noticed", || mount.logged().contains("unmounted from outside"));
+}
+
+/// A mount that was unmounted while the close of a program that is gone is on its way.
+fn unmounted_while_storing(world: &World) -> (MountProcess, Stopped<'_>) {
+    let mount = MountProcess::new(&world.store, &[ONE], &["--log", "info", &format!("{ONE}/{BOX}")]);
+    let writer = writer_of(&mount, 300_000);
+    let stopped = world.stop(Fault::on("PutBlob"));
+    writer.let_go();
+    stopped.reached();
+    writer.signal(libc::SIGKILL);
+    assert_ends_by(libc::SIGKILL, writer, "the writer");
+    unmounted_from_outside(&mount);
+    (mount, stopped)
+}
+
+#[test]
+fn one_sigterm_after_an_unmount_does_not_give_up_what_is_being_stored() {
+    let world = World::new();
+    let (mut mount, stopped) = unmounted_while_storing(&world);
+    mount.signal(libc::SIGTERM);
+    eventually("that the signal is heard", || mount.logged().contains("SIGTERM"));
+    stopped.let_go();
+    let (code, said) = mount.wait();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(world.stored("f").len(), 300_000);
+}
+
+#[test]
+fn who_ends_a_mount_at_once_is_told_what_that_costs() {
+    let world = World::new();
+    let (mut mount, _stopped) = unmounted_while_storing(&world);
+    mount.signal(libc::SIGTERM);
+    eventually("that the signal is heard", || mount.logged().contains("SIGTERM"));
+    mount.signal(libc::SIGTERM);
+    let (code, said) = mount.wait();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("SIGTERM again"), "{said}");
+    assert!(said.lines().any(|line| line.contains("ERROR") && line.contains("name=box/f")), "{said}");
+    assert!(said.contains("one file could not be stored: box/f"), "{said}");
+}

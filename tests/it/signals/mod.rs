@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use blobcp::devstore::Fault;
 
+use crate::common::outage::{Line, Outage};
 use crate::common::*;
 
 mod calls;
 mod ending;
 mod exec;
+mod mapped;
 
 /// Longest time from a signal to the end of who got it. It is promised within a second; the rest is for machines with
 /// much else to do.

@@ -1,8 +1,12 @@
-//! While the service is away nobody waits for it, and it is asked by one probe at a time.
+//! While the service is away nobody waits for it, and it is asked by one short probe at a time.
 
 use blobcp::devstore::Fault;
 
 use super::*;
+
+/// The time in which it is seen that the service is back: 2 s for a probe that goes on, and the rest for a machine with
+/// much else to do. A long probe takes 10 s.
+const RECOVERED: Duration = Duration::from_secs(6);
 
 /// Names that the mount has not heard of, each of which costs a request.
 fn stats(names: std::ops::Range<u32>) -> String {
@@ -29,13 +33,13 @@ fn calls_fail_at_once_and_go_on_when_it_is_back() {
     let back = Instant::now();
     eventually("the service", || cut.start("cat $m/f").wait().stdout == "content");
     println!("refused: back after {:?}", back.elapsed());
-    assert!(back.elapsed() < Duration::from_secs(10), "{:?}", back.elapsed());
+    assert!(back.elapsed() < RECOVERED, "{:?}", back.elapsed());
     assert_eq!(cut.warnings(), "");
     assert_eq!((times_logged("is away: calls fail"), times_logged("answers again")), (1, 1));
 }
 
 #[test]
-fn silence_is_asked_by_one_probe_at_a_time() {
+fn silence_is_asked_by_short_probes_and_a_long_one_keeps_nobody_waiting() {
     let cut = Cut::new(TIMEOUT);
     cut.world.put("f", "content");
     cut.line.becomes(Line::Silent);
@@ -47,18 +51,19 @@ fn silence_is_asked_by_one_probe_at_a_time() {
     let ran = cut.start(&stats(0..50)).wait();
     assert!(ran.took < Duration::from_secs(20), "{ran:?}");
     let probes = || cut.line.seen().probes.len();
-    let many = probes() + 3;
-    eventually("more probes", || probes() >= many);
+    // With the fifth of them a long one has begun.
+    eventually("more probes", || probes() >= 6);
     assert_eq!(others(), before, "{:?}", cut.line.seen().lines);
-    // One that nobody answers takes 2 s, and the next one begins after it.
+    // One that nobody answers takes 2 s, and the next one begins after it; but a long one may begin beside it.
     let begun = cut.line.seen().probes;
-    assert!(begun.windows(2).all(|two| two[1] - two[0] > Duration::from_millis(1900)), "{begun:?}");
+    assert!(begun.windows(3).all(|three| three[2] - three[0] > Duration::from_millis(1900)), "{begun:?}");
     println!("silent: 50 calls took {:?}, {before} requests of calls, {} probes", ran.took, probes());
-    cut.line.becomes(Line::Whole);
+    // What was asked before is never answered.
+    cut.line.heals();
     let back = Instant::now();
     eventually("the service", || cut.start("cat $m/f").wait().stdout == "content");
     println!("silent: back after {:?}", back.elapsed());
-    assert!(back.elapsed() < Duration::from_secs(20), "{:?}", back.elapsed());
+    assert!(back.elapsed() < RECOVERED, "{:?}", back.elapsed());
     cut.line.becomes(Line::Silent);
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(cut.line.seen().lines, [""; 0], "nobody asks any more");

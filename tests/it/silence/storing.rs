@@ -75,3 +75,35 @@ print('stored')",
         assert_eq!(cut.world.stored("f"), "content");
     }
 }
+
+/// What a socket takes has not moved anywhere: with each try it would begin anew, and so would its time.
+#[test]
+fn what_nobody_reads_is_given_up_when_its_time_is_over() {
+    let cut = Cut::with(Duration::from_secs(8), Duration::from_secs(600));
+    // More than the buffers of a connection hold, and as much as one request takes.
+    let program = "f = open('f', 'wb', buffering=0)
+for i in range(8): f.write(b'x' * 1048576)
+gate()
+try:
+    os.fsync(f.fileno())
+    print('stored too early')
+except OSError as e: print(errno.errorcode[e.errno], flush=True)
+open('/proc/self/comm', 'w').write('given up')
+time.sleep(1000)";
+    let mut writer = Gated::start_in(&cut.mount.here(), program);
+    writer.reached();
+    cut.line.becomes(Line::Unread);
+    writer.let_go();
+    let comm = format!("/proc/{}/comm", writer.pid());
+    eventually("the error", || std::fs::read_to_string(&comm).is_ok_and(|name| name.trim() == "given up"));
+    let tries = cut.line.seen().lines.iter().filter(|line| line.starts_with("PUT ")).count();
+    println!("nobody reads: given up after {tries} tries");
+    // A connection that nobody reads from is given up after a quarter of the time-out, and storing has half of it.
+    assert!((1..=2).contains(&tries), "{:?}", cut.line.seen().lines);
+    writer.signal(libc::SIGKILL);
+    let ran = writer.wait();
+    assert!(["EIO\n", "ETIMEDOUT\n"].contains(&ran.stdout.as_str()), "{ran:?}");
+    cut.line.becomes(Line::Whole);
+    // What is left is stored behind it.
+    eventually("the file", || cut.world.is_stored("f") && cut.world.stored("f").len() == 8 << 20);
+}
