@@ -301,7 +301,7 @@ mod tests {
     )]
     #[case(
         AccountConfig { name: name("acct"), endpoint: Some("SeCrEt".into()), ..Default::default() },
-        "account acct: endpoint: not a URL: relative URL without a base"
+        "account acct: endpoint: not a URL: it has to begin with https://"
     )]
     #[case(
         AccountConfig { name: name("other"), ..connected("AccountName=acct;AccountKey=SeCrEt") },

@@ -15,6 +15,7 @@
 //! version of it finds nothing. What a sequential reader has left behind is dropped at once: the kernel has it.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -45,6 +46,9 @@ const QUIET: Duration = Duration::from_secs(2);
 /// (`fuse`).
 const MOST_OVERDRAWN: u64 = 64 << 20;
 
+/// Files that went last and are remembered: more than have requests under way.
+const MOST_GONE: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
 /// Names a chunk of a version of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ChunkKey {
@@ -73,6 +77,8 @@ struct BudgetState {
     chunks: LruCache<ChunkKey, Bytes>,
     /// The same, file by file.
     keys: BTreeSet<ChunkKey>,
+    /// Files that went last: what is still on its way for one of them comes too late.
+    gone: LruCache<Ino, ()>,
     /// Bytes of chunks.
     cached: u64,
     /// Sequential readers.
@@ -96,6 +102,7 @@ impl Memory {
                 overdrawn: 0,
                 chunks: LruCache::unbounded(),
                 keys: BTreeSet::new(),
+                gone: LruCache::new(MOST_GONE),
                 cached: 0,
                 streams: 0,
             }),
@@ -196,6 +203,9 @@ impl Memory {
     /// Keeps a chunk as long as there is room.
     pub(crate) fn insert(&self, key: ChunkKey, bytes: Bytes) {
         let mut state = self.state();
+        if state.gone.contains(&key.ino) {
+            return;
+        }
         state.cached += bytes.len() as u64;
         state.keys.insert(key.clone());
         if let Some((_, old)) = state.chunks.push(key, bytes) {
@@ -214,6 +224,7 @@ impl Memory {
         let mut state = self.state();
         let first = ChunkKey { ino, version: ETag::new(""), chunk: 0 };
         let before = state.cached;
+        state.gone.push(ino, ());
         while let Some(key) = state.keys.range(&first..).next().filter(|key| key.ino == ino).cloned() {
             state.remove(&key);
         }
@@ -395,6 +406,8 @@ mod tests {
         let kept = keys.each_ref().map(|key| memory.contains(key));
         assert_eq!((kept, memory.used()), ([true, false, false, false, true], 2 * MIB));
         memory.remove_file(Ino(5));
+        // What was on its way meanwhile.
+        memory.insert(of(5, "b", 8), chunk());
         assert_eq!(memory.used(), 2 * MIB);
     }
 
