@@ -475,9 +475,6 @@ impl Filesystem for Adapter {
             mapped: write_flags.contains(WriteFlags::FUSE_WRITE_CACHE),
             drop_setid: write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
         };
-        if mode.mapped && self.underway.refuses_write_back() {
-            return reply.error(Errno::EIO);
-        }
         let cache = self.cache.clone();
         let work = async move |fs: Arc<Fs>| {
             if let Some(range) = fs.write(Fh(fh.0), offset, &data, mode, caller).await? {

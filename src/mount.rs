@@ -258,7 +258,9 @@ async fn run_to_the_end(
             _ = signals.next() => {}
         }
         // Whatever was written between the first flush and the end.
-        if !ending.is_over() {
+        if ending.is_over() {
+            flushed.lost.extend(given_up(fs, "there is no time left"));
+        } else {
             let again = flush(&mut ending, fs, signals, &mut is_asked).await;
             flushed.lost.extend(again.lost);
             flushed.at_once = again.at_once;
@@ -291,7 +293,10 @@ async fn flush(ending: &mut Ending, fs: &Arc<Fs>, signals: &mut Signals, is_aske
     let mut storing = pin!(end.flush_all());
     let at_once = loop {
         tokio::select! {
-            lost = &mut storing => return Flushed { lost, at_once: false },
+            lost = &mut storing => {
+                ending.note_stored();
+                return Flushed { lost, at_once: false };
+            }
             () = ending.over(&is_there) => break false,
             name = signals.next() => {
                 if std::mem::replace(is_asked, true) {
@@ -302,13 +307,18 @@ async fn flush(ending: &mut Ending, fs: &Arc<Fs>, signals: &mut Signals, is_aske
             }
         }
     };
-    let lost = end.unsaved();
     let why =
         if at_once { "nobody waits for it to be stored" } else { "the service does not take what was written to it" };
+    Flushed { lost: given_up(fs, why), at_once }
+}
+
+/// The names of what is not stored, which the log has, too.
+fn given_up(fs: &Fs, why: &str) -> Vec<String> {
+    let lost = fs.ending().unsaved();
     for name in &lost {
         error!(%name, "given up: {why}");
     }
-    Flushed { lost, at_once }
+    lost
 }
 
 /// The signals that ask for the end.

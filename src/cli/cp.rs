@@ -286,8 +286,10 @@ impl CopyCommand {
         }
         let file = on_mount::open(&path)?;
         tokio::select! {
-            ended = follow(&path, &file, &id) => ended,
+            // What a signal has ended is not what has become of the copy.
+            biased;
             () = signals.next() => Err(self.abandon(&path, &file, &id)),
+            ended = follow(&path, &file, &id) => ended,
         }
     }
 }
@@ -298,7 +300,14 @@ async fn follow(path: &Path, file: &File, id: &str) -> Result<(), Failure> {
     let mut bar: Option<ByteBar> = None;
     let mut pause = FIRST_POLL;
     loop {
-        let state = on_mount::state(file).map_err(|error| about(path, &error))?;
+        let state = match on_mount::state(file) {
+            // Whoever hears of the signal is asked first.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                sleep(FIRST_POLL).await;
+                continue;
+            }
+            state => state.map_err(|error| about(path, &error))?,
+        };
         let state = match state {
             Some(state) if state.id == id => state,
             // A copy of its own snapshot over it: by the mount, which had kept it.

@@ -234,6 +234,10 @@ impl Underway {
     ) -> Waiting<R> {
         let slot = Slot::new(reply);
         let request = Arc::new(WriteBack { slot: slot.clone(), len, done });
+        // What could be taken at once would not come here.
+        if self.refuses_write_back() {
+            request.refuse();
+        }
         self.watch_over(writers, u64::from(len), slot, request)
     }
 

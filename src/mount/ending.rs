@@ -92,6 +92,11 @@ impl Ending {
         moves
     }
 
+    /// All of what was being stored is: whatever was written meanwhile gets its time.
+    pub(super) fn note_stored(&mut self) {
+        self.look(bytes_sent(), requests_stored(), true);
+    }
+
     pub(super) fn is_over(&self) -> bool {
         Instant::now() >= self.until
     }

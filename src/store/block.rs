@@ -16,6 +16,9 @@ use crate::store::resolve::modified_since;
 use crate::store::types::*;
 use crate::store::xml::Element;
 
+/// Metadata of an empty blob that is made to be deleted at once, and shown as deleted to nobody.
+pub(super) const NOTHING: &str = "blobcp_nothing";
+
 /// Largest source of Put Blob From URL, bytes (§15).
 pub const LARGEST_BLOB_FROM_URL: u64 = 5000 << 20;
 /// Largest range of Put Block From URL, bytes (§15).
@@ -40,7 +43,17 @@ impl BlockBlobClient<'_> {
         settings: &BlobSettings,
         options: &WriteOptions,
     ) -> Result<Written> {
-        let body = body.into();
+        self.upload_as(body.into(), settings, options, |_| true).await
+    }
+
+    /// The same; `is_it`: what a blob that it has made is known by besides.
+    async fn upload_as(
+        self,
+        body: Payload,
+        settings: &BlobSettings,
+        options: &WriteOptions,
+        is_it: impl Fn(&BlobProperties) -> bool,
+    ) -> Result<Written> {
         let mut request = self
             .0
             .request("PutBlob", Method::PUT)
@@ -55,7 +68,7 @@ impl BlockBlobClient<'_> {
         }
         let stored_md5 = settings.headers.content_md5.as_ref().or(md5.as_ref());
         let is_ours = |found: &BlobProperties| {
-            found.size == body.len() as u64 && found.headers.content_md5.as_ref() == stored_md5
+            found.size == body.len() as u64 && found.headers.content_md5.as_ref() == stored_md5 && is_it(found)
         };
         self.0.write(&request, options.is_guarded(), is_ours).await
     }
@@ -107,7 +120,12 @@ impl BlockBlobClient<'_> {
             return Ok(staged.is_empty());
         }
         let options = WriteOptions::from(Precondition::IfAbsent);
-        let made = self.upload(Bytes::new(), &BlobSettings::default(), &options).await?;
+        // Also where the answer is lost it is known from an empty one that somebody else has made.
+        let mut settings = BlobSettings::default();
+        settings.metadata.set(NOTHING, uuid::Uuid::new_v4().to_string());
+        let made = self
+            .upload_as(Bytes::new().into(), &settings, &options, |found| found.metadata == settings.metadata)
+            .await?;
         let precondition = Precondition::IfMatch(made.etag);
         self.0.delete(&DeleteOptions { precondition, ..DeleteOptions::default() }).await?;
         Ok(true)

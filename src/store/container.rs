@@ -4,6 +4,7 @@ use reqwest::Method;
 
 use crate::error::Result;
 use crate::path::{BlobName, ContainerName};
+use crate::store::block::NOTHING;
 use crate::store::body::MOST_OF_A_LISTING;
 use crate::store::endpoint::Resource;
 use crate::store::headers;
@@ -127,17 +128,22 @@ impl ContainerClient<'_> {
         let request = self.deleted_request(prefix, marker, has_directories);
         let response = self.pipeline.send(&request).await?;
         let document = response.xml(&request)?;
-        if !has_directories && let Some(is_directory) = listing::shows_directories(&document) {
+        let shown = if has_directories { None } else { listing::shows_directories(&document) };
+        if let Some(is_directory) = shown {
             self.pipeline.listed_prefix(is_directory);
-            if is_directory {
-                // Nobody had told before, and such a namespace is asked in another way.
-                let request = self.deleted_request(prefix, None, true);
-                let response = self.pipeline.send(&request).await?;
-                let document = response.xml(&request)?;
-                return listing::deleted_blobs(&document, only).map_err(|detail| request.misunderstood(detail));
-            }
         }
-        listing::deleted_blobs(&document, only).map_err(|detail| request.misunderstood(detail))
+        let page = if shown == Some(true) {
+            // Nobody had told before, and such a namespace is asked in another way.
+            let request = self.deleted_request(prefix, None, true);
+            let response = self.pipeline.send(&request).await?;
+            listing::deleted_blobs(&response.xml(&request)?, only)
+        } else {
+            listing::deleted_blobs(&document, only)
+        };
+        let mut page = page.map_err(|detail| request.misunderstood(detail))?;
+        // What was made to be deleted at once was never anybody's file.
+        page.items.retain(|item| item.properties.metadata.get(NOTHING).is_none());
+        Ok(page)
     }
 
     fn deleted_request(self, prefix: &str, marker: Option<&str>, has_directories: bool) -> Request {

@@ -70,6 +70,11 @@ struct Moved {
 }
 
 impl Moved {
+    /// The try before this one has not ended by silence: what it moved, somebody has read.
+    fn was_heard(&mut self) {
+        (self.here, self.before) = (0, 0);
+    }
+
     fn begin_try(&mut self) {
         self.before = self.before.max(self.here);
         self.here = 0;
@@ -120,6 +125,13 @@ impl Deadline {
         (self.moved, self.anew) = (0, 0);
         self.out.begin_try();
         self.back.begin_try();
+    }
+
+    /// The connection of the try was broken by somebody, or the service has answered something else: no socket has only
+    /// taken what nobody reads. The next try counts from its beginning.
+    pub(super) fn broken(&mut self) {
+        self.out.was_heard();
+        self.back.was_heard();
     }
 
     /// The answer begins.

@@ -470,6 +470,8 @@ impl Pipeline {
                 }
                 if broken.timed_out || broken.unsent {
                     breaker.failed();
+                } else {
+                    deadline.broken();
                 }
                 Err(broken.into())
             }

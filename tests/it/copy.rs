@@ -295,6 +295,19 @@ fn a_copy_that_fails_makes_cp_fail_and_says_why() {
 }
 
 #[test]
+fn mv_between_accounts_keeps_the_source_while_nobody_waits_for_the_copy() {
+    let world = World::with(Setup { copy_wait: false, attr_ttl: USUAL_TTL, ..Default::default() });
+    world.put("a", pattern(1 << 20));
+    world.hold_copies();
+    let ran = world.sh(&format!("mv a {}/b", world.there().display()));
+    assert!(ran.code == Some(1) && ran.stderr.contains("Device or resource busy"), "{ran:?}");
+    assert!(world.store.content(ONE, BOX, "a").unwrap() == pattern(1 << 20));
+    steer(&world, CopyAction::Release);
+    eventually("the copy", || world.store.content(TWO, BOX, "b").is_ok_and(|content| content == pattern(1 << 20)));
+    eventually("its lease", || world.sh("rm a").code == Some(0));
+}
+
+#[test]
 fn copy_wait_no_returns_when_the_copy_is_accepted() {
     let world = World::with(Setup { copy_wait: false, attr_ttl: USUAL_TTL, ..Default::default() });
     world.put("a", pattern(4 * MIB));

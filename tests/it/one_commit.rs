@@ -236,3 +236,33 @@ fn cp_a_and_install_store_two_things() {
         );
     }
 }
+
+#[test]
+fn a_tier_that_was_chosen_is_not_left_to_the_copy() {
+    let world = world_with_source();
+    world.ok("setfattr -n user.blob.tier -v Cool a; ls -l");
+    python(&world, &copying("os.setxattr(o, 'user.blob.tier', b'Cool')").replace("\nattributes()\n", "\n"));
+    let now = world.properties(ONE, "b").unwrap();
+    assert_eq!((now.size, now.tier.as_deref()), (SIZE as u64, Some("Cool")));
+}
+
+#[test]
+fn a_tag_is_refused_at_once_where_there_are_none_and_the_content_is_stored() {
+    let setup = Setup::default();
+    let devstore = blobcp::devstore::Config { hns: true, ..setup.devstore.clone() };
+    let world = World::with(Setup { devstore, ..setup });
+    let printed = python(
+        &world,
+        "
+f = open('b', 'wb', buffering=0)
+f.write(b'content')
+try: os.setxattr('b', 'user.blob.tag.t', b'1')
+except OSError as e: print(errno.errorcode[e.errno])
+os.setxattr('b', 'user.blob.meta.k', b'v')
+f.write(b' and more')
+f.close()",
+    );
+    assert_eq!(printed, "EOPNOTSUPP\n");
+    assert_eq!(world.stored("b"), "content and more");
+    assert_eq!(world.properties(ONE, "b").unwrap().metadata.get("k"), Some("v"));
+}

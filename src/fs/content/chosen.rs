@@ -52,26 +52,26 @@ pub(in crate::fs) fn tags_over(tags: &Tags, others: &Tags) -> Tags {
 
 /// The service does not want it so; the content may be welcome without.
 pub(in crate::fs) fn may_be_of_what_was_chosen(error: &Error) -> bool {
-    (400..500).contains(&error.status()) && !matches!(error.status(), 401 | 404 | 408 | 409 | 412 | 429)
+    let is_of_the_request = !matches!(error.status(), 401 | 404 | 408 | 409 | 412 | 429);
+    (400..500).contains(&error.status()) && is_of_the_request || error.is_of_a_hierarchical_namespace()
 }
 
 impl FileState {
     /// A whole blob is to be copied into the new file, which would be as `anew` if nothing was chosen. True if a Copy Blob
-    /// does it: nothing was chosen that this would not bring along. Otherwise what was chosen is over the source's from
-    /// now on.
+    /// does it: nothing was chosen that this would not bring along. What was chosen is over the source's from now on.
     pub(in crate::fs) fn comes_along(&mut self, anew: &BlobSettings, source: &BlobProperties, tags: Tags) -> bool {
-        let Some(chosen) = self.chosen.take() else { return true };
+        let Some(chosen) = self.chosen.clone() else { return true };
         let copied = Self::settings_after(source, tags);
         let mut wanted = copied.clone();
         lay_over(&mut wanted, &chosen, anew);
-        wanted.tier = wanted.tier.filter(|tier| source.tier.as_ref() != Some(tier));
         let sorted = |settings: &BlobSettings| {
             let mut settings = settings.clone();
             settings.tags.sort();
             settings
         };
         let same = sorted(&wanted) == sorted(&copied);
-        self.chosen = (!same).then(|| Arc::new(wanted));
+        // Until the copy has begun: it may come to nothing, and be made otherwise.
+        self.chosen = Some(Arc::new(wanted));
         same
     }
 }

@@ -92,8 +92,7 @@ impl Files {
     pub(crate) async fn commit(&self, locked: &mut Locked) -> Result<()> {
         locked.refuse_before_its_time()?;
         // Boxed: it is part of nearly everything, and would be on each stack as a whole.
-        Box::pin(commit_finally(self, locked)).await?;
-        locked.unkept.take().map_or(Ok(()), Err)
+        Box::pin(commit_finally(self, locked)).await
     }
 
     /// The requests of a commit, of the content or else of the attributes.
@@ -140,7 +139,7 @@ impl Files {
             sent = self.uploads.send_content(to, draft, &settings, &precondition).await;
             if sent.is_ok() {
                 warn!(blob = %blob.path, error = %refused, "it is stored without the attributes that it was to have");
-                state.unkept = Some(refused);
+                state.lost.get_or_insert(refused);
             }
         }
         let (written, bytes) = match sent {

@@ -88,12 +88,11 @@ pub(crate) struct FileState {
     pub lineage: Option<Lineage>,
     /// Its container keeps what is committed (`once`).
     pub once: bool,
-    /// The error of a write that its writer was told is done. The next fsync or close tells it.
+    /// The error of a write that its writer was told is done, or why what was chosen is not there although the content is.
+    /// The next fsync or close tells it.
     pub lost: Option<Error>,
     /// What a new file gets beside its content with its first commit, where that was chosen already.
     pub chosen: Option<Arc<BlobSettings>>,
-    /// Why what was chosen is not there, although the content is: for whoever hears of that commit.
-    pub unkept: Option<Error>,
     /// The tags that were given to the blob here, and when.
     pub tags: Option<(Instant, Tags)>,
 }
@@ -101,8 +100,8 @@ pub(crate) struct FileState {
 impl FileState {
     fn new() -> Self {
         let (content, change) = (Content::Clean, AttrChange::default());
-        let (version, lineage, lost, chosen, unkept, tags) = (None, None, None, None, None, None);
-        Self { content, change, version, lineage, once: false, lost, chosen, unkept, tags }
+        let (version, lineage, lost, chosen, tags) = (None, None, None, None, None);
+        Self { content, change, version, lineage, once: false, lost, chosen, tags }
     }
 
     /// The draft of the file, begun if there is none yet. EPERM if nothing can be changed any more.
@@ -227,6 +226,8 @@ struct Published {
     copying: Option<CopyId>,
     /// What it has beside its content, as long as the service has none of it.
     chosen: Option<Arc<BlobSettings>>,
+    /// Something of it is lost, and nobody has heard of it.
+    lost: bool,
 }
 
 pub(crate) struct OpenFile {
@@ -289,12 +290,18 @@ impl OpenFile {
         let granted = copy.map(|copying| (copying.granted, copying.granted_at));
         let copying = copy.map(|copying| copying.job.service_id());
         let chosen = state.chosen.clone().filter(|_| state.version.is_none());
-        *self.published() = Published { content, granted, change: state.change.clone(), copying, chosen };
+        let lost = state.lost.is_some();
+        *self.published() = Published { content, granted, change: state.change.clone(), copying, chosen, lost };
     }
 
     /// What it has beside its content, if the service does not have the file yet and that was chosen.
     pub(crate) fn chosen(&self) -> Option<Arc<BlobSettings>> {
         self.published().chosen.clone()
+    }
+
+    /// Something of it is lost, and nobody has heard of it.
+    pub(in crate::fs) fn has_lost(&self) -> bool {
+        self.published().lost
     }
 
     /// To be held from before a request that changes the blob until its answer is learnt.

@@ -36,9 +36,9 @@ impl Files {
                 // opens the name next looks it up anew, and reads what the service has.
                 self.tree.detach(ino);
             }
-            if let Some(error) = locked.unkept.take() {
+            if let Some(error) = locked.lost.take() {
                 let name = self.tree.view(ino).map(|view| view.name).unwrap_or_default();
-                error!(%name, %error, "it is stored without the attributes that it was to have");
+                error!(%name, %error, "something that was written or set is lost, and nobody has heard of it");
             }
             // Also of a file that was removed meanwhile.
             if let Content::Draft(draft) = &mut locked.content {

@@ -49,7 +49,8 @@ impl Fs {
             {
                 return Ok(());
             }
-            return commit_finally(&self.files, &mut state).await;
+            commit_finally(&self.files, &mut state).await?;
+            return state.tell_what_is_lost();
         }
         if let Content::Draft(draft) = &state.content
             && draft.dirty
@@ -65,6 +66,7 @@ impl Fs {
         } else {
             self.files.commit(&mut state).await?;
         }
+        state.tell_what_is_lost()?;
         handle.version(&state).map(drop)
     }
 
@@ -86,6 +88,7 @@ impl Fs {
         } else {
             commit_finally(&self.files, &mut state).await?;
         }
+        state.tell_what_is_lost()?;
         handle.version(&state).map(drop)
     }
 

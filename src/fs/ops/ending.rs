@@ -38,9 +38,10 @@ impl Ending<'_> {
     /// keeps no other from being stored. A file that a rename or a copy holds, and that has nothing to store, is not
     /// waited for. The names of those for which that failed.
     pub async fn flush_all(&self) -> Vec<String> {
-        let unsaved = self.fs.handles.open_files().into_iter().filter(|file| file.is_unsaved());
+        let unsaved = self.fs.handles.open_files().into_iter().filter(|file| file.is_unsaved() || file.has_lost());
         let flushes = unsaved.map(|file| async move {
-            let done = commit_finally(&self.fs.files, &mut file.lock().await).await;
+            let mut state = file.lock().await;
+            let done = commit_finally(&self.fs.files, &mut state).await.and_then(|()| state.tell_what_is_lost());
             done.err().map(|error| {
                 let name = self.name_of(&file);
                 error!(%name, %error, "cannot store a file that is open for writing");
@@ -57,7 +58,7 @@ impl Ending<'_> {
 
     /// The names of what is not in the service yet.
     pub fn unsaved(&self) -> Vec<String> {
-        let unsaved = self.fs.handles.open_files().into_iter().filter(|file| file.is_unsaved());
+        let unsaved = self.fs.handles.open_files().into_iter().filter(|file| file.is_unsaved() || file.has_lost());
         unsaved.map(|file| self.name_of(&file)).collect()
     }
 

@@ -36,6 +36,12 @@ impl Fs {
         }
         let _changing = recall(&self.files, Changed::One(view.ino)).await?;
         let blob = self.tree.blob(view.ino)?;
+        // Nobody waits for the end of the copy, so whoever moves by copying removes the source before it (mv between accounts).
+        if !self.config.copy_wait
+            && let Some(holder) = self.copies.leases.holder(&blob)
+        {
+            return Err(Error::fs(libc::EBUSY, format!("{name}: it is leased by {holder}")));
+        }
         let is_unsaved = file.as_ref().is_some_and(|file| file.is_unsaved());
         // Until the name is gone here as well, that it is gone there is no news.
         let _storing = file.as_ref().map(|file| file.storing());

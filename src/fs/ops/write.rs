@@ -60,14 +60,19 @@ impl Fs {
     ) -> Result<Option<Range<u64>>> {
         let handle = self.handles.get(fh)?;
         handle.check()?;
-        let mut state = self.destinations.settled(&handle.file, caller).await?;
+        // The kernel was told that it is taken.
+        let is_taken = || mode.mapped && is_let_go() && !is_refused();
+        let mut state = match self.destinations.settled(&handle.file, caller).await {
+            Err(error) if is_taken() => {
+                handle.file.lock().await.lost.get_or_insert_with(|| error.clone());
+                return Err(error);
+            }
+            state => state?,
+        };
         let written = write_alone(self, &handle, &mut state, offset, data, mode).await;
         if let Err(error) = &written
-            && mode.mapped
-            && is_let_go()
-            && !is_refused()
+            && is_taken()
         {
-            // The kernel was told that it is taken.
             state.lost.get_or_insert_with(|| error.clone());
         }
         written

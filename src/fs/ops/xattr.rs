@@ -444,7 +444,7 @@ impl Xattrs<'_> {
         }
         let file = self.fs.files.acquire(&self.fs.tree.view(ino)?).await;
         let mut state = file.lock().await;
-        let done = if state.is_unborn() || state.is_new() && change.may_wait() {
+        let done = if state.is_unborn() || state.is_new() && change.may_wait() && !self.has_no_tags(ino, &change) {
             self.refuse_strangers(ino, &change).and_then(|()| self.choose(&mut state, &change))
         } else if self.is_so(&state, &change).await {
             Ok(())
@@ -477,6 +477,12 @@ impl Xattrs<'_> {
             XattrName::Tier | XattrName::Priority => self.check_may_move(ino, parsed, *value, who),
             XattrName::Copy(_) | XattrName::Header(_) | XattrName::Tag(_) | XattrName::System(_) => Ok(()),
         }
+    }
+
+    /// It is a tag, and the account has none (S193): that is said at once.
+    fn has_no_tags(&self, ino: Ino, change: &XattrChange<'_>) -> bool {
+        let has_directories = |blob: Blob| self.fs.service.client(blob.account).has_directories();
+        matches!(change.parsed, XattrName::Tag(_)) && self.fs.tree.blob(ino).is_ok_and(has_directories)
     }
 
     /// The file has that value, or will have it with what is to be stored anyway: nothing is sent, not even that.
