@@ -355,7 +355,7 @@ fn a_mount_that_ends_or_is_killed_leaves_what_a_copy_in_blocks_was_to_replace() 
 
 /// A mount that chooses, with a service whose asynchronous copies are slow.
 fn slow_asynchronous(rate: CopyRate, from_url: CopyRate) -> World {
-    let mut setup = Setup::default();
+    let mut setup = Setup { copy_method: CopyMethod::Auto, ..Setup::default() };
     (setup.devstore.copy_cross_account, setup.devstore.from_url_cross_account) = (rate, from_url);
     World::with(setup)
 }

@@ -262,7 +262,7 @@ os.setxattr('b', 'user.blob.meta.k', b'v')
 f.write(b' and more')
 f.close()",
     );
-    assert_eq!(printed, "EOPNOTSUPP\n");
+    assert!(["EOPNOTSUPP\n", "ENOTSUP\n"].contains(&printed.as_str()), "two names of one number: {printed}");
     assert_eq!(world.stored("b"), "content and more");
     assert_eq!(world.properties(ONE, "b").unwrap().metadata.get("k"), Some("v"));
 }

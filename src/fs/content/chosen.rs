@@ -67,6 +67,8 @@ impl FileState {
         let sorted = |settings: &BlobSettings| {
             let mut settings = settings.clone();
             settings.tags.sort();
+            // The copy is told.
+            settings.tier = None;
             settings
         };
         let same = sorted(&wanted) == sorted(&copied);

@@ -21,7 +21,7 @@ use crate::fs::copies::run::Copies;
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::{self, AttrChange, FileKind};
 use crate::fs::names::tree::{Origin, is_grown};
-use crate::store::{BlobProperties, Metadata, Precondition};
+use crate::store::{BlobProperties, BlobType, Metadata, Precondition};
 
 /// Open files that a whole copy goes to.
 pub(in crate::fs) struct CopyDestinations {
@@ -115,6 +115,7 @@ impl CopyDestinations {
             Some(version) => Precondition::IfMatch(version.properties.etag.clone()),
             None => Precondition::IfAbsent,
         };
+        let is_new = state.version.is_none();
         let url = self.files.service.source_url(&from.blob, from.revision.as_ref(), &to).await?;
         let tags = self.files.service.tags_of_origin(from, source).await?;
         let backup = match &state.version {
@@ -129,7 +130,11 @@ impl CopyDestinations {
             destination: to,
             precondition,
             metadata: attr::told_to_a_copy(metadata, Some(&source.metadata)),
-            tier: None,
+            tier: state
+                .chosen
+                .as_ref()
+                .filter(|_| is_new && source.blob_type == BlobType::Block)
+                .and_then(|chosen| chosen.tier.clone()),
             tags,
             // What is copied can be appended to (X23).
             seal: source.seal_of_copy(false),
