@@ -215,7 +215,9 @@ def mount(system, server, dir, cached=False, size=0, across=False):
                 endpoint = f"http://127.0.0.1:{server.port}/{account}"
                 file.write(f'[account.{account}]\nkey = "{KEY}"\nendpoint = "{endpoint}"\n')
         sources = [f"{ACCOUNT}/{CONTAINER}", *([OTHER] if across else [])]
-        command = [BUILDS[system], "mount", "-f", "--config", config, *sources, point]
+        # The earlier build knows one way only.
+        method = ["--copy-method", "auto"] if across and system == "blobcp" else []
+        command = [BUILDS[system], "mount", "-f", "--config", config, *method, *sources, point]
     elif system == "fuse":
         command = ["target/release/examples/fuse_limit", point, str(size)]
     else:
