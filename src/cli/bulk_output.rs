@@ -83,8 +83,8 @@ impl Output {
     pub(super) fn line(&self, text: &str) {
         match &self.mode {
             OutputMode::Json => {}
-            OutputMode::Lines(_) => println!("{text}"),
-            OutputMode::Bars { bars, .. } => bars.all.suspend(|| println!("{text}")),
+            OutputMode::Lines(_) => print_line(text),
+            OutputMode::Bars { bars, .. } => bars.all.suspend(|| print_line(text)),
         }
     }
 
@@ -129,7 +129,7 @@ impl Output {
             }
             ioctl::ABORTED if !file.reason.is_empty() => self.say(&format!("{path}: aborted; {}", file.reason)),
             ioctl::ABORTED => self.say(&format!("{path}: aborted")),
-            ioctl::DUE => println!("{path}"),
+            ioctl::DUE => print_line(path),
             _ => {}
         }
     }
@@ -196,7 +196,7 @@ impl Output {
         match self.mode {
             OutputMode::Json => print_json(&summary.json()),
             _ if self.quiet => {}
-            _ => println!("{}", summary.text(self.done)),
+            _ => print_line(&summary.text(self.done)),
         }
         let _ = io::stdout().flush();
     }
@@ -209,8 +209,16 @@ fn total_style(width: usize) -> ProgressStyle {
     style.progress_chars("=> ")
 }
 
+/// A line on stdout. Where the terminal is gone, which SIGHUP tells, there is no one to read it, and more to do.
+fn print_line(text: &str) {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.raw_os_error() != Some(libc::EIO) => panic!("cannot print: {error}"),
+        _ => {}
+    }
+}
+
 fn print_json(value: &serde_json::Value) {
-    println!("{value}");
+    print_line(&value.to_string());
 }
 
 fn event(path: &str, file: &FileProgress) -> serde_json::Value {

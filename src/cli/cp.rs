@@ -44,7 +44,8 @@ blob, a file of Azure Files, or any other. DST is a name or a directory. Where
 both are on one mount, the service copies, and nothing is moved. Where one of
 them is not on a mount, what is copied is uploaded or downloaded. What is copied
 keeps mode and time, in the service also its owner. Ctrl-C aborts what is
-pending; a second one leaves at once.
+pending; a second one leaves at once. A file that an upload or download is to
+replace stays until the new one is whole, and keeps its mode without -p.
 
 Of many files, those are skipped that are at DST already as a copy of the same:
 by the service's record of the last copy onto it, which ended after the source
@@ -160,7 +161,16 @@ impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
         let Self { paths: mut sources, mut command } = self;
         command.habits.recursive |= command.habits.archive;
-        let destination = command.habits.target_directory.take().or_else(|| sources.pop());
+        let directory = command.habits.target_directory.take();
+        if let Some(directory) = directory.as_deref().filter(|directory| !directory.is_dir()) {
+            let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+            return Err(match directory.metadata() {
+                Err(error) if missing(&error) => no_directory(directory),
+                Err(error) => about(directory, &error),
+                Ok(_) => about(directory, &io::Error::from_raw_os_error(libc::ENOTDIR)),
+            });
+        }
+        let destination = directory.or_else(|| sources.pop());
         let Some(destination) = destination.filter(|_| !sources.is_empty()) else {
             return Err(Failure::usage("SRC or DST is missing (see blobcp cp --help)"));
         };
@@ -214,7 +224,8 @@ impl CopyCommand {
         }
         let plain = self.is_plain(count);
         let (jobs, json, dry_run) = (self.jobs.unwrap_or(TRANSFERS), self.json, self.dry_run);
-        Transfer { sources, destination, habits: &self.habits, jobs, json, dry_run, plain }.run()
+        let download = !is_on_mount(destination);
+        Transfer { sources, destination, habits: &self.habits, jobs, json, dry_run, download, plain }.run()
     }
 
     fn single(&self, source: &Path, destination: &Path) -> Result<(), Failure> {

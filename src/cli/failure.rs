@@ -1,6 +1,7 @@
 //! Failures of commands, and their lines on stderr.
 
 use std::fmt::Display;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::path::meant;
@@ -95,7 +96,8 @@ pub(super) fn explained(path: impl Display, error: &std::io::Error, known: &str)
 /// A line on stderr that is not the end. What was typed is repeated without secrets.
 pub(super) fn complain(command: &str, what: impl Display) {
     let what = what.to_string();
-    eprintln!("blobcp: {command}: {}", scrubbed(&what));
+    // Whoever goes on after SIGHUP has no terminal any more.
+    let _ = writeln!(std::io::stderr(), "blobcp: {command}: {}", scrubbed(&what));
 }
 
 /// For commands whose output is often piped into `head`: ends with the pipe, as other programs do, instead of a panic.

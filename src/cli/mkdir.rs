@@ -69,7 +69,8 @@ fn make(path: &Path, mode: Option<Mode>, verbose: bool) -> Result<(), Failure> {
         Err(error) => {
             let mut failure = on_mount::refused(path, &directory, &error);
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if let Some(usable) = usable_name(name).filter(|_| at_top) {
+            let is_about_the_name = at_top && error.raw_os_error() == Some(libc::EINVAL);
+            if let Some(usable) = usable_name(name).filter(|_| is_about_the_name) {
                 failure.message = failure.message.map(|message| format!("{message}; {usable} would be one"));
             }
             return Err(failure);

@@ -10,10 +10,12 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
     Builder::new_current_thread().enable_all().build().map_err(|error| Failure::new(error.to_string()))
 }
 
-/// SIGINT and SIGTERM.
+/// SIGINT, SIGTERM and SIGHUP, but for those that are ignored: scripts start jobs in the background without SIGINT, and
+/// nohup(1) without SIGHUP, so that they go on.
 pub(super) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+    hangup: Option<Signal>,
     /// One came.
     pub came: bool,
 }
@@ -21,17 +23,44 @@ pub(super) struct Signals {
 impl Signals {
     /// Listens from now on. To be called inside a runtime.
     pub(super) fn listen() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")));
-        let (interrupt, terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-        Ok(Self { interrupt, terminate, came: false })
+        let listen = |kind: SignalKind| {
+            let heard = if is_ignored(kind) { None } else { Some(signal(kind)) };
+            heard.transpose().map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+            came: false,
+        })
     }
 
     /// Waits for the next one.
     pub(super) async fn next(&mut self) {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            () = heard(&mut self.interrupt) => {}
+            () = heard(&mut self.terminate) => {}
+            () = heard(&mut self.hangup) => {}
         }
         self.came = true;
     }
+}
+
+/// Waits for a signal; for ever, if it is ignored.
+async fn heard(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether who started this process wanted a signal to have no effect.
+fn is_ignored(kind: SignalKind) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: nothing is changed, and the action is written to memory of its type, which may be zero as well.
+    let action = unsafe {
+        libc::sigaction(kind.as_raw_value(), std::ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    };
+    action.sa_sigaction == libc::SIG_IGN
 }

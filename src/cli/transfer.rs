@@ -11,10 +11,11 @@
 //!   transfer   tells, as it does of copies inside the service, and hears Ctrl-C
 //! ```
 //!
-//! A file keeps mode and time, and by its size and time it is known again. After Ctrl-C nothing of a half-copied file is
-//! left, unless it replaced another one.
+//! A file keeps its time, and by its size and time it is known again. It keeps its mode where it replaces none. After
+//! Ctrl-C and after a failure nothing of a half-copied file is left, and what it was to replace is there as it was.
 
 mod content;
+mod target;
 mod walk;
 mod work;
 
@@ -24,6 +25,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Instant;
 
+use rustix::fs::Mode;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -48,6 +50,8 @@ pub(super) struct Transfer<'a> {
     pub jobs: u32,
     pub json: bool,
     pub dry_run: bool,
+    /// The destination is not on a mount.
+    pub download: bool,
     /// One file, which is copied whatever is there, and of which nothing is said in the end.
     pub plain: bool,
 }
@@ -59,17 +63,23 @@ impl Transfer<'_> {
             self.sources.iter().map(|source| (source.clone(), naming.path_of(source))).collect();
         let wanted = naming.named(self.sources).filter(|_| !self.dry_run);
         let resumable = Resumable::begin(self.sources, wanted.as_deref());
+        // Heard before anything is made that a signal is not to leave.
+        let runtime = signals::runtime()?;
+        let mut signals = runtime.block_on(async { Signals::listen() })?;
         let (events, heard) = unbounded_channel();
         let progress = Arc::new(Progress::default());
         let work = Arc::new(Work {
             habits: self.habits.clone(),
             anew: self.plain,
             dry_run: self.dry_run,
+            download: self.download,
+            umask: umask(),
+            typed: self.destination.to_path_buf(),
             progress: progress.clone(),
             events,
         });
         let threads = self.start(work, pairs);
-        let done = signals::runtime()?.block_on(self.follow(&progress, heard));
+        let done = runtime.block_on(self.follow(&progress, heard, &mut signals));
         // One that was told to leave at once does not wait.
         if done.as_ref().err().is_none_or(|failure| failure.message.is_none()) {
             threads.into_iter().for_each(|thread| drop(thread.join()));
@@ -105,8 +115,12 @@ impl Transfer<'_> {
     }
 
     /// Tells what happens until there is no more.
-    async fn follow(&self, progress: &Progress, mut heard: UnboundedReceiver<Event>) -> Result<(), Failure> {
-        let mut signals = Signals::listen()?;
+    async fn follow(
+        &self,
+        progress: &Progress,
+        mut heard: UnboundedReceiver<Event>,
+        signals: &mut Signals,
+    ) -> Result<(), Failure> {
         let mut flags = OrderFlags::empty();
         flags.set(OrderFlags::DRY_RUN, self.dry_run);
         let mut output = Output::new(self.json, flags);
@@ -150,4 +164,11 @@ impl Transfer<'_> {
         }
         output.entry(&file.path, file);
     }
+}
+
+/// The bits that this user's files do not get. No thread makes any yet that would miss them meanwhile.
+fn umask() -> u32 {
+    let umask = rustix::process::umask(Mode::RWXO | Mode::RWXG);
+    rustix::process::umask(umask);
+    umask.bits()
 }

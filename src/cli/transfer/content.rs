@@ -1,9 +1,8 @@
 //! The copy of one file or symlink.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
-use std::os::fd::IntoRawFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{Timespec, Timestamps, futimens};
 
 use super::super::naming::is_newer;
+use super::target::{Target, is_pipe, put_symlink};
 use super::work::{Item, Pending, Work};
 use crate::ioctl;
 use crate::sync::lock;
@@ -29,57 +29,75 @@ enum Copied {
 pub(super) fn carry_out(work: &Work, item: &Item) {
     let Item { from, to, size } = item;
     let source = match from.symlink_metadata() {
-        Ok(found) if found.is_symlink() && work.habits.recursive => return link(work, item),
+        Ok(found) if found.is_symlink() && work.habits.recursive => return link(work, item, &found),
         _ => match from.metadata() {
             Ok(found) => found,
             Err(error) => return work.fail(from, from, *size, &error),
         },
     };
-    let existing = to.metadata().ok();
+    let existing = match if_there(to.metadata()) {
+        Ok(existing) => existing,
+        Err(error) => return work.fail(from, to, *size, &error),
+    };
     if let Some(status) = existing.as_ref().and_then(|there| skipped(work, &source, there)) {
         return work.tell(from, to, status, *size, None);
     }
-    let kind = source.file_type();
-    let refuse = |path: &Path, errno: i32, what: &str| {
-        work.tell(from, path, ioctl::FAILED, *size, Some((errno, what.to_owned())));
-    };
-    if kind.is_fifo() || kind.is_socket() || kind.is_block_device() || kind.is_char_device() {
-        return refuse(from, libc::EOPNOTSUPP, "is neither a file, a directory nor a symlink");
-    }
-    if existing.as_ref().is_some_and(Metadata::is_dir) {
-        return refuse(to, libc::EISDIR, "is a directory, and would be replaced by a file");
-    }
-    if existing.as_ref().is_some_and(|there| (there.dev(), there.ino()) == (source.dev(), source.ino())) {
-        return refuse(from, libc::EINVAL, "source and destination are the same file");
+    if let Some((path, errno, what)) = refused(work, item, &source, existing.as_ref()) {
+        return work.tell(from, path, ioctl::FAILED, *size, Some((errno, what.to_owned())));
     }
     if work.dry_run {
         return work.tell(from, to, ioctl::DUE, *size, None);
     }
     let pending = Arc::new(Pending { path: to.clone(), total: source.len(), copied: AtomicU64::new(0) });
     lock(&work.progress.pending).push(pending.clone());
-    let copied = copy(work, item, &source, &pending.copied);
+    let copied = copy(work, item, &source, existing.as_ref(), &pending.copied);
     lock(&work.progress.pending).retain(|other| !Arc::ptr_eq(other, &pending));
     match copied {
         Ok(Copied::Whole) => work.tell(from, to, ioctl::SUCCESS, *size, None),
-        Ok(Copied::Stopped) => {
-            remove_half(to);
-            work.tell(from, to, ioctl::ABORTED, *size, None);
+        Ok(Copied::Stopped) => work.tell(from, to, ioctl::ABORTED, *size, None),
+        // Somebody has made it since.
+        Err((_, error)) if error.kind() == io::ErrorKind::AlreadyExists && work.habits.no_clobber => {
+            work.tell(from, to, ioctl::EXISTS, *size, None);
         }
-        Err((path, error)) => {
-            if existing.is_none() && path == to {
-                remove_half(to);
-            }
-            work.fail(from, path, *size, &error);
-        }
+        Err((path, error)) => work.fail(from, path, *size, &error),
     }
 }
 
-/// Removes what is not whole: nobody is to take it for a copy. A device is none.
-fn remove_half(to: &Path) {
-    if to.symlink_metadata().is_ok_and(|there| there.is_file()) {
-        // That it cannot be removed is less than what went wrong before.
-        let _ = fs::remove_file(to);
+/// What is at a path, if anything: that it cannot be seen does not mean that nothing is there.
+fn if_there(found: io::Result<Metadata>) -> io::Result<Option<Metadata>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
     }
+}
+
+/// The path that is to blame, the errno and the words for what is not copied.
+fn refused<'a>(
+    work: &Work,
+    Item { from, to, .. }: &'a Item,
+    source: &Metadata,
+    existing: Option<&Metadata>,
+) -> Option<(&'a Path, i32, &'static str)> {
+    let kind = source.file_type();
+    if is_pipe(source) || kind.is_block_device() || kind.is_char_device() {
+        return Some((from, libc::EOPNOTSUPP, "is neither a file, a directory nor a symlink"));
+    }
+    let is_link = to.symlink_metadata().is_ok_and(|there| there.is_symlink());
+    let Some(there) = existing else {
+        return is_link.then_some((to, libc::ELOOP, "is a symlink to nothing, and not written through"));
+    };
+    if there.is_dir() {
+        return Some((to, libc::EISDIR, "is a directory, and would be replaced by a file"));
+    }
+    if is_pipe(there) {
+        return Some((to, libc::EOPNOTSUPP, "is a pipe or a socket, and no place for a copy"));
+    }
+    if (there.dev(), there.ino()) == (source.dev(), source.ino()) {
+        return Some((from, libc::EINVAL, "source and destination are the same file"));
+    }
+    // It may lead anywhere, and may have come with this very copy.
+    let leads_out = is_link && !work.follows(to);
+    leads_out.then_some((to, libc::ELOOP, "is a symlink, and what is in a tree is not written through one"))
 }
 
 /// Whether what is there stays.
@@ -91,7 +109,9 @@ fn skipped(work: &Work, source: &Metadata, there: &Metadata) -> Option<u32> {
         return Some(ioctl::EXISTS);
     }
     // Not every filesystem keeps parts of seconds.
-    let is_same = there.is_file() && there.len() == source.len() && there.mtime() == source.mtime();
+    let (parts, others) = (source.mtime_nsec(), there.mtime_nsec());
+    let is_same_time = there.mtime() == source.mtime() && (parts == others || parts == 0 || others == 0);
+    let is_same = there.is_file() && there.len() == source.len() && is_same_time;
     (is_same && !work.anew).then_some(ioctl::SAME)
 }
 
@@ -100,13 +120,14 @@ fn copy<'a>(
     work: &Work,
     item: &'a Item,
     source: &Metadata,
+    existing: Option<&Metadata>,
     so_far: &AtomicU64,
 ) -> Result<Copied, (&'a Path, io::Error)> {
     let Item { from, to, .. } = item;
     let of_source = |error| (from.as_path(), error);
     let of_target = |error| (to.as_path(), error);
     let mut input = File::open(from).map_err(of_source)?;
-    let mut output = create(work, to, source).map_err(of_target)?;
+    let mut output = Target::open(work, to, source, existing).map_err(of_target)?;
     let mut chunk = vec![0; CHUNK];
     loop {
         if work.is_stopped() {
@@ -118,38 +139,32 @@ fn copy<'a>(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(of_source(error)),
         };
-        output.write_all(&chunk[..count]).map_err(of_target)?;
+        output.file.write_all(&chunk[..count]).map_err(of_target)?;
         so_far.fetch_add(count as u64, Ordering::Relaxed);
     }
-    // What is written to a device is none of its attributes.
-    if output.metadata().map_err(of_target)?.is_file() {
-        set_attributes(&output, source, work.habits.keeps_owner()).map_err(of_target)?;
+    if output.has_attributes() {
+        set_attributes(work, &output.file, source, existing).map_err(of_target)?;
     }
-    close(output).map_err(of_target)?;
+    output.finish().map_err(of_target)?;
     Ok(Copied::Whole)
 }
 
-fn create(work: &Work, to: &Path, source: &Metadata) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    // Nobody else reads what is not there yet in whole.
-    options.write(true).create(true).truncate(true).mode(source.permissions().mode() & 0o700 | 0o600);
-    match options.open(to) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && work.habits.force => {
-            fs::remove_file(to)?;
-            options.open(to)
-        }
-        opened => opened,
-    }
-}
-
-/// Gives a file or directory the mode and time of another, and its owner as far as this user may give it away.
-pub(super) fn set_attributes(file: &File, source: &Metadata, owner: bool) -> io::Result<()> {
-    if owner {
-        // Only root may, and for others the copy is theirs, as with cp.
-        let _ = fchown(file, Some(source.uid()), Some(source.gid()));
-    }
-    let bits = if owner { 0o7777 } else { 0o777 };
-    match file.set_permissions(fs::Permissions::from_mode(source.permissions().mode() & bits)) {
+/// Gives a file or directory the time of another and its mode, or that of the file whose place it takes, and its owner
+/// as far as that is asked for and this user may give it away.
+pub(super) fn set_attributes(
+    work: &Work,
+    file: &File,
+    source: &Metadata,
+    replaced: Option<&Metadata>,
+) -> io::Result<()> {
+    let keeps = work.habits.keeps_owner();
+    // Only root may, and for others the copy is theirs, as with cp.
+    let is_given = keeps && fchown(file, Some(source.uid()), Some(source.gid())).is_ok();
+    let mode = match replaced {
+        Some(replaced) if !keeps => replaced.mode() & 0o777,
+        _ => source.mode() & allowed(work, source, is_given),
+    };
+    match file.set_permissions(fs::Permissions::from_mode(mode)) {
         // A mount may show modes that cannot be changed.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EOPNOTSUPP)) => {}
         set => set?,
@@ -162,26 +177,34 @@ pub(super) fn set_attributes(file: &File, source: &Metadata, owner: bool) -> io:
     Ok(futimens(file, &times)?)
 }
 
-/// Closes a file. A mount stores it then, and says now if that failed.
-fn close(file: File) -> io::Result<()> {
-    // SAFETY: the descriptor is this file's own, and is not used again.
-    match unsafe { libc::close(file.into_raw_fd()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+/// The bits of a mode that a copy may have. What a program may do as somebody else is not for a container to say:
+/// whoever writes there would have it done as who downloads. On directories the bit only tells the group.
+fn allowed(work: &Work, source: &Metadata, owner_is_given: bool) -> u32 {
+    match (work.habits.keeps_owner(), work.download) {
+        (true, _) if !owner_is_given => 0o777,
+        (true, true) if source.is_dir() => 0o3777,
+        (true, true) => 0o1777,
+        (true, false) => 0o7777,
+        (false, true) => 0o777 & !work.umask,
+        (false, false) => 0o777,
     }
 }
 
 /// Copies a symlink as it is.
-fn link(work: &Work, Item { from, to, size }: &Item) {
+fn link(work: &Work, Item { from, to, size }: &Item, source: &Metadata) {
     let target = match fs::read_link(from) {
         Ok(target) => target,
         Err(error) => return work.fail(from, from, *size, &error),
     };
-    if let Ok(there) = to.symlink_metadata() {
+    let existing = match if_there(to.symlink_metadata()) {
+        Ok(existing) => existing,
+        Err(error) => return work.fail(from, to, *size, &error),
+    };
+    if let Some(there) = &existing {
         if fs::read_link(to).is_ok_and(|other| other == target) {
             return work.tell(from, to, ioctl::SAME, *size, None);
         }
-        if work.habits.no_clobber {
+        if work.habits.no_clobber || work.habits.update && !is_newer(source, there) {
             return work.tell(from, to, ioctl::EXISTS, *size, None);
         }
         if there.is_dir() {
@@ -192,13 +215,11 @@ fn link(work: &Work, Item { from, to, size }: &Item) {
     if work.dry_run {
         return work.tell(from, to, ioctl::DUE, *size, None);
     }
-    let replaced = fs::remove_file(to);
-    let made = match replaced {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => symlink(&target, to),
-    };
-    match made {
+    match put_symlink(&target, to, existing.is_some()) {
         Ok(()) => work.tell(from, to, ioctl::SUCCESS, *size, None),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && work.habits.no_clobber => {
+            work.tell(from, to, ioctl::EXISTS, *size, None);
+        }
         Err(error) => work.fail(from, to, *size, &error),
     }
 }

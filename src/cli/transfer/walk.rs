@@ -1,9 +1,9 @@
 //! The list of what is to be copied, and the directories for it.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, Metadata};
+use std::fs::{self, DirBuilder, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
@@ -49,7 +49,9 @@ pub(super) fn list(work: &Work, pairs: Vec<(PathBuf, PathBuf)>, items: SyncSende
         work.progress.wait_until_settled();
         for dir in filled.iter().rev() {
             // It is full, and that is what was asked for.
-            let _ = fs::File::open(&dir.to).map(|file| set_attributes(&file, &dir.source, true));
+            let nofollow = if work.follows(&dir.to) { 0 } else { libc::O_NOFOLLOW };
+            let opened = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | nofollow).open(&dir.to);
+            let _ = opened.map(|file| set_attributes(work, &file, &dir.source, None));
         }
     }
 }
@@ -79,7 +81,7 @@ fn below(
         return;
     }
     if !work.dry_run {
-        if let Err(error) = make(&to, found) {
+        if let Err(error) = make(work, &to, found) {
             work.progress.found.add(0);
             return work.fail(&from, &to, 0, &error);
         }
@@ -106,11 +108,13 @@ fn below(
     }
 }
 
-/// Makes a directory with the mode of its source, which may be written until it is full.
-fn make(to: &Path, source: &Metadata) -> io::Result<()> {
-    let mode = source.permissions().mode() & 0o7777 | 0o700;
+/// Makes a directory with the mode of its source, which may be written until it is full. One that is there is taken,
+/// but no symlink to one.
+fn make(work: &Work, to: &Path, source: &Metadata) -> io::Result<()> {
+    let mode = source.permissions().mode() & 0o777 | 0o700;
+    let is_there = || to.symlink_metadata().is_ok_and(|there| there.is_dir()) || work.follows(to) && to.is_dir();
     match DirBuilder::new().mode(mode).create(to) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && to.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_there() => Ok(()),
         made => made,
     }
 }

@@ -81,6 +81,11 @@ pub(super) struct Work {
     /// What is there is never taken for a copy.
     pub anew: bool,
     pub dry_run: bool,
+    /// The destination is not on a mount: modes come from a container, which others may write to.
+    pub download: bool,
+    pub umask: u32,
+    /// The destination as it was typed.
+    pub typed: PathBuf,
     pub progress: Arc<Progress>,
     pub events: UnboundedSender<Event>,
 }
@@ -88,6 +93,12 @@ pub(super) struct Work {
 impl Work {
     pub(super) fn is_stopped(&self) -> bool {
         self.progress.stop.load(Ordering::Relaxed)
+    }
+
+    /// Whether a symlink at a path of the destination is followed: one that was typed, and outside trees any, as by
+    /// cp(1). Below a tree one would lead out of it.
+    pub(super) fn follows(&self, to: &Path) -> bool {
+        !self.habits.recursive || to == self.typed
     }
 
     /// Tells what became of a file.

@@ -29,6 +29,7 @@ mod fstab;
 mod mistakes;
 mod mounting;
 mod mounts;
+mod replacing;
 mod resuming;
 mod screen;
 mod secrets;

@@ -86,6 +86,7 @@ fn mkdir_makes_containers_and_directories_and_knows_the_rules_of_names() {
             format!("Invalid argument: container name \"My_Photos\" {rules}; my-photos would be one"),
         ),
         ("m/new".into(), "Operation not permitted: accounts cannot be made here".into()),
+        ("m/Photos".into(), "Operation not permitted: accounts cannot be made here".into()),
         (format!("m/{ONE}/photos"), "File exists".into()),
         (format!("m/{ONE}/box/hello.txt/x"), "Not a directory".into()),
     ] {
