@@ -27,11 +27,9 @@ use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::bulk::INTERRUPTED;
 use super::bulk_output::{Output, Summary};
-use super::failure::Failure;
+use super::failure::{Failure, INTERRUPTED};
 use super::naming::{Habits, Naming};
-use super::resume::Resumable;
 use super::signals::{self, Signals};
 use crate::ioctl::{self, OrderFlags};
 use crate::sync::lock;
@@ -57,8 +55,7 @@ impl Transfer<'_> {
         let naming = Naming::of(self.sources, self.destination, self.habits)?;
         let pairs: Vec<(PathBuf, PathBuf)> =
             self.sources.iter().map(|source| (source.clone(), naming.path_of(source))).collect();
-        let wanted = naming.named(self.sources).filter(|_| !self.dry_run);
-        let resumable = Resumable::begin(self.sources, wanted.as_deref());
+        let resumable = (!self.dry_run).then(|| naming.resumable(self.sources, self.habits));
         let (events, heard) = unbounded_channel();
         let progress = Arc::new(Progress::default());
         let work = Arc::new(Work {
@@ -74,8 +71,8 @@ impl Transfer<'_> {
         if done.as_ref().err().is_none_or(|failure| failure.message.is_none()) {
             threads.into_iter().for_each(|thread| drop(thread.join()));
         }
-        if done.is_ok() {
-            resumable.done();
+        if let Some(resumable) = resumable {
+            resumable.ended(&done);
         }
         done
     }
