@@ -10,16 +10,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::bulk_output::{Output, Summary};
-use super::failure::{Failure, about};
+use super::failure::{Failure, INTERRUPTED, about};
 use super::naming::{Habits, Naming, ends_in_slash};
 use super::on_mount::{self, MountPath};
-use super::resume::{Resumable, own_name};
+use super::resume::own_name;
 use super::signals::{self, Signals};
 use crate::ioctl::{self, OrderFlags, ReportFlags};
 use crate::secrets::is_url;
-
-/// 128 + SIGINT, as shells have it.
-pub(super) const INTERRUPTED: u8 = 130;
 
 /// An order to copy many files, as it was typed.
 pub(super) struct BulkCopy<'a> {
@@ -50,11 +47,11 @@ impl BulkCopy<'_> {
             .map(|source| (target.name.clone().unwrap_or_else(|| own_name(source)), source))
             .collect();
         let naming = Naming { directory: target.path.clone(), name: target.name.clone() };
-        let wanted = naming.named(self.sources).filter(|_| !self.flags.contains(OrderFlags::DRY_RUN));
-        let resumable = Resumable::begin(self.sources, wanted.as_deref());
+        let is_dry = self.flags.contains(OrderFlags::DRY_RUN);
+        let resumable = (!is_dry).then(|| naming.resumable(self.sources, self.habits));
         let done = signals::runtime()?.block_on(self.copy(&target, &names));
-        if done.is_ok() {
-            resumable.done();
+        if let Some(resumable) = resumable {
+            resumable.ended(&done);
         }
         done
     }

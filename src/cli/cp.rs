@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::bulk::{self, INTERRUPTED};
-use super::failure::{Failure, about, complain};
+use super::bulk;
+use super::failure::{Failure, INTERRUPTED, about, complain};
 use super::format::ByteBar;
 use super::naming::{Habits, is_newer, no_directory, without_query};
 use super::on_mount::{self, CopyState, MountPath, Protection, Status};
@@ -52,7 +52,8 @@ by the service's record of the last copy onto it, which ended after the source
 was last modified, or by equal MD5; with equal size, type, headers and metadata.
 What is uploaded or downloaded is the same if size and time are. So a copy that
 was interrupted goes on where it was when it is typed again, also if there was
-no DST before. The exit status is 0 if all is copied or skipped, 1 if something
+no DST before: within a day, and unless something else is there by then, which
+-T copies over. The exit status is 0 if all is copied or skipped, 1 if something
 failed, 130 after Ctrl-C.
 Copied onto itself, a file gets a new time, and the tier or metadata given.
 
@@ -161,7 +162,7 @@ impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
         let Self { paths: mut sources, mut command } = self;
         command.habits.recursive |= command.habits.archive;
-        let directory = command.habits.target_directory.take();
+        let directory = command.habits.target_directory.clone();
         if let Some(directory) = directory.as_deref().filter(|directory| !directory.is_dir()) {
             let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
             return Err(match directory.metadata() {

@@ -17,6 +17,9 @@ pub(super) struct Failure {
 /// Exit status of mistakes in the command line, as clap and most shells have it.
 pub(super) const USAGE: u8 = 2;
 
+/// 128 + SIGINT, as shells have it.
+pub(super) const INTERRUPTED: u8 = 130;
+
 impl Failure {
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self { message: Some(message.into()), status: 1 }

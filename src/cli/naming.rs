@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::failure::{Failure, about, complain};
-use super::resume::{self, own_name};
+use super::resume::{Begun, Resumable, own_name};
 
 /// Flags of cp(1), which people type without thinking.
 #[derive(clap::Args, Clone, Default)]
@@ -50,6 +50,11 @@ impl Habits {
     pub(super) fn keeps_owner(&self) -> bool {
         self.archive || self.preserve.is_some()
     }
+
+    /// Whether DST is what is copied into, or the copy, has been said whatever is there.
+    fn says_which(&self) -> bool {
+        self.target_directory.is_some() || self.no_target_directory
+    }
 }
 
 /// What copies are called, by the rules of cp(1).
@@ -64,11 +69,16 @@ pub(super) struct Naming {
 
 impl Naming {
     pub(super) fn of(sources: &[PathBuf], destination: &Path, habits: &Habits) -> Result<Self, Failure> {
-        let goes_on = habits.recursive && resume::is_unfinished(sources, destination);
-        if goes_on {
+        let may_go_on = habits.recursive && !habits.says_which();
+        let begun = if may_go_on { Begun::of(sources, destination) } else { Begun::Nothing };
+        if let Begun::Unfinished = begun {
             let message = format!("{}: going on with the copy that did not come to its end", destination.display());
             complain("cp", message);
         } else if destination.is_dir() {
+            if let Begun::Other(other) = begun {
+                let (shown, other) = (destination.display(), other.display());
+                complain("cp", format!("{shown}: copied into it: {other} is not of the copy that was begun there"));
+            }
             return Ok(Self { directory: destination.to_path_buf(), name: name_in(sources, destination, habits)? });
         }
         let exists = destination.symlink_metadata().is_ok();
@@ -92,10 +102,14 @@ impl Naming {
         }
     }
 
-    /// The path of the only copy, if that has a name of its own.
-    pub(super) fn named(&self, sources: &[PathBuf]) -> Option<PathBuf> {
-        let named = self.name.as_ref().is_some_and(|name| !name.is_empty());
-        sources.first().filter(|_| named).map(|source| self.path_of(source))
+    /// What is written down of a copy that begins.
+    pub(super) fn resumable(&self, sources: &[PathBuf], habits: &Habits) -> Resumable {
+        if habits.says_which() {
+            return Resumable::without_record(sources, |source| self.path_of(source));
+        }
+        let has_own = self.name.as_ref().is_some_and(|name| !name.is_empty());
+        let named = sources.first().filter(|_| has_own).map(|source| self.path_of(source));
+        Resumable::begin(sources, named.as_deref())
     }
 
     fn name_of(&self, source: &Path) -> String {

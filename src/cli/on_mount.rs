@@ -415,8 +415,9 @@ pub(super) struct Archive {
 }
 
 /// The value of an attribute of a file; `None` if it has none.
-fn attribute(path: &Path, name: &str) -> io::Result<Option<String>> {
-    let mut value = [0_u8; 64];
+pub(super) fn attribute(path: &Path, name: &str) -> io::Result<Option<String>> {
+    // A URL has up to twelve characters for each of the 1024 of a blob's name, and more before them.
+    let mut value = [0_u8; 16 << 10];
     match rustix::fs::getxattr(path, format!("user.blob.{name}"), &mut value[..]) {
         Ok(length) => Ok(Some(String::from_utf8_lossy(&value[..length]).into_owned())),
         Err(Errno::NODATA) => Ok(None),

@@ -29,11 +29,9 @@ use rustix::fs::Mode;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::bulk::INTERRUPTED;
 use super::bulk_output::{Output, Summary};
-use super::failure::Failure;
+use super::failure::{Failure, INTERRUPTED};
 use super::naming::{Habits, Naming};
-use super::resume::Resumable;
 use super::signals::{self, Signals};
 use crate::ioctl::{self, OrderFlags};
 use crate::sync::lock;
@@ -61,8 +59,7 @@ impl Transfer<'_> {
         let naming = Naming::of(self.sources, self.destination, self.habits)?;
         let pairs: Vec<(PathBuf, PathBuf)> =
             self.sources.iter().map(|source| (source.clone(), naming.path_of(source))).collect();
-        let wanted = naming.named(self.sources).filter(|_| !self.dry_run);
-        let resumable = Resumable::begin(self.sources, wanted.as_deref());
+        let resumable = (!self.dry_run).then(|| naming.resumable(self.sources, self.habits));
         // Heard before anything is made that a signal is not to leave.
         let runtime = signals::runtime()?;
         let mut signals = runtime.block_on(async { Signals::listen() })?;
@@ -84,8 +81,8 @@ impl Transfer<'_> {
         if done.as_ref().err().is_none_or(|failure| failure.message.is_none()) {
             threads.into_iter().for_each(|thread| drop(thread.join()));
         }
-        if done.is_ok() {
-            resumable.done();
+        if let Some(resumable) = resumable {
+            resumable.ended(&done);
         }
         done
     }
