@@ -28,6 +28,10 @@ const KEPT_OF_BLOBS: [&str; 7] = [
     "user.blob.cache_control",
 ];
 
+/// What chmod, chown and utimens say, each of which is done by itself. As attributes they would have an empty blob
+/// stored before the content, which then has no tags.
+const SAID_OTHERWISE: [&str; 5] = ["mtime", "permissions", "owner", "group", "posix_atime"];
+
 /// A name that was made, and is removed again unless it has become what was wanted.
 struct Made {
     path: PathBuf,
@@ -127,6 +131,9 @@ impl Target {
 
 /// Whether an attribute goes with a file to its next content.
 fn is_own(name: &str) -> bool {
+    if name.strip_prefix("user.blob.meta.").is_some_and(|key| SAID_OTHERWISE.contains(&key)) {
+        return false;
+    }
     match name.strip_prefix("user.") {
         Some(short) if short.starts_with("blob.") => KEPT_OF_BLOBS.iter().any(|kept| name.starts_with(kept)),
         Some(_) => true,

@@ -110,14 +110,15 @@ fn what_replaces_a_file_has_its_mode_and_attributes_and_with_p_those_of_the_sour
         rustix::fs::setxattr(&there, format!("user.blob.{name}"), value.as_bytes(), rustix::fs::XattrFlags::empty())
     };
     set("meta.project", "x").unwrap();
+    set("tag.year", "2026").unwrap();
     fs::write(desk.path("note.txt"), "new").unwrap();
     fs::set_permissions(desk.path("note.txt"), fs::Permissions::from_mode(0o644)).unwrap();
     let up = desk.run(&["cp", "note.txt", &format!("m/{ONE}/other/note.txt")]);
     assert_eq!((up.status, up.err.as_str(), stored(&desk, "note.txt").as_str()), (0, "", "new"));
     let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
     assert_eq!(mode(&there), 0o600);
-    let kept = ["meta.project", "content_type"].map(|name| attribute(&there, name).unwrap_or_default());
-    assert_eq!(kept, ["x", "text/plain"]);
+    let kept = ["meta.project", "tag.year", "content_type"].map(|name| attribute(&there, name).unwrap_or_default());
+    assert_eq!(kept, ["x", "2026", "text/plain"]);
     assert_eq!(desk.run(&["cp", "-p", "note.txt", &format!("m/{ONE}/other/note.txt")]).status, 0);
     assert_eq!(mode(&there), 0o644);
     let down = desk.run(&["cp", &format!("m/{ONE}/box/hello.txt"), "note.txt"]);
