@@ -348,12 +348,12 @@ fn root_of(sources: &[MountSource]) -> Result<Place> {
 /// The one account that `source` names, and what it names in it. `alone` as for a mount: no other account is named, so
 /// that a key without an account's name can only be meant for this one.
 pub(crate) fn account(
-    source: &str,
+    source: &SourceText,
     alone: bool,
     settings: &Settings,
     known: &KnownAccounts<'_>,
 ) -> Result<(MountSource, Account)> {
-    let source = MountSource::parse(source, known)?;
+    let source = MountSource::of(source, known)?;
     let account = living(&source, settings, alone, known)?;
     Ok((source, account))
 }

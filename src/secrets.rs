@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode_str;
+
 /// What stands for a secret.
 const MARK: &str = "***";
 
@@ -39,9 +41,10 @@ fn cut_once(word: &str) -> Option<String> {
         return Some(MARK.to_owned());
     }
     let (place, query) = word.split_once('?').map_or((word, None), |(place, query)| (place, Some(query)));
-    let signed = ["sig=", "%73ig=", "s%69g=", "si%67="].iter().any(|name| lower.contains(name));
+    let signed = ["sig=", "%73ig=", "s%69g=", "si%67="].iter().any(|name| lower.contains(name)) || is_token(word);
     let is_url = place.contains("://");
-    let named = if place.to_ascii_lowercase().contains("sig=") || place.is_empty() { MARK } else { place };
+    let has_token = place.to_ascii_lowercase().contains("sig=") || is_token(place);
+    let named = if has_token || place.is_empty() { MARK } else { place };
     match query {
         _ if signed && query.is_none() => return Some(MARK.to_owned()),
         Some(query) if signed || is_url && !query.is_empty() => {
@@ -49,21 +52,99 @@ fn cut_once(word: &str) -> Option<String> {
         }
         _ => {}
     }
-    if let Some(clean) = without_user(word) {
-        return Some(clean);
+    without_user(word).or_else(|| without_values(word)).or_else(|| without_keys(word))
+}
+
+/// A SAS, even if the name of its signature is misspelt: it has a version, or something of the form of a signature.
+fn is_token(word: &str) -> bool {
+    let pairs: Vec<(String, &str)> = word
+        .split(['?', '&'])
+        .filter_map(|part| part.split_once('='))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value))
+        .collect();
+    let after_others = word.contains(['?', '&']);
+    let is_signature = |(name, value): &(String, &str)| name.starts_with("sig") || has_form_of_signature(value);
+    let has_version = pairs.len() > 1 && pairs.iter().any(|(name, _)| name == "sv");
+    has_version || after_others && pairs.iter().any(is_signature)
+}
+
+/// Base64 of 32 bytes, as it stands in a query.
+fn has_form_of_signature(value: &str) -> bool {
+    let value = percent_decode_str(value).decode_utf8_lossy();
+    let digits = value.trim_end_matches('=');
+    digits.len() == 43 && digits.bytes().all(is_digit)
+}
+
+/// What is no secret of a connection string, in lower case.
+const SHOWN: [&str; 4] = ["defaultendpointsprotocol", "accountname", "endpointsuffix", "usedevelopmentstorage"];
+
+/// Fewest characters of a value in a connection string that pass for what is left of a key.
+const PART_OF_KEY: usize = 16;
+
+/// A connection string without the values that may be secrets, however their names are spelt; `None` if it has none.
+fn without_values(word: &str) -> Option<String> {
+    if !word.contains(';') {
+        return None;
     }
-    if is_key(word) {
-        return Some(MARK.to_owned());
+    let mut is_clean = true;
+    let part = |part: &str| match part.split_once('=') {
+        Some((name, value)) if value != MARK && is_secret(name, value) => {
+            is_clean = false;
+            format!("{name}={MARK}")
+        }
+        _ => part.to_owned(),
+    };
+    let parts: Vec<String> = word.split(';').map(part).collect();
+    (!is_clean).then(|| parts.join(";"))
+}
+
+fn is_secret(name: &str, value: &str) -> bool {
+    let name = name.trim().to_ascii_lowercase();
+    if SHOWN.contains(&name.as_str()) || value.is_empty() {
+        return is_key(value);
     }
-    // `NAME:KEY`, `NAME=KEY`
-    let (end, _) = word.match_indices([':', '=']).find(|(at, _)| is_key(&word[at + 1..]))?;
-    Some(format!("{}{MARK}", &word[..=end]))
+    let is_called_so = ["key", "secret", "signat", "token", "passw", "pwd"].iter().any(|part| name.contains(part));
+    let digits = value.trim_end_matches('=');
+    is_called_so || name.starts_with("sig") || digits.len() >= PART_OF_KEY && digits.bytes().all(is_digit)
+}
+
+/// A word without the keys that are in it, between whatever other characters; `None` if there are none.
+fn without_keys(word: &str) -> Option<String> {
+    let mut clean = String::new();
+    let mut rest = word;
+    let mut is_clean = true;
+    while let Some(begin) = rest.find(|character: char| character.is_ascii() && is_digit(character as u8)) {
+        let (before, from) = rest.split_at(begin);
+        clean.push_str(before);
+        let digits = from.bytes().position(|byte| !is_digit(byte)).unwrap_or(from.len());
+        let padding = from[digits..].bytes().take_while(|byte| *byte == b'=').count();
+        // What has something behind it is the name of that: `/a/path/NAME=VALUE`.
+        let names = from.as_bytes().get(digits + padding).is_some_and(|byte| is_digit(*byte));
+        // A path goes on with these, and without padding it may have as many characters by chance.
+        let goes_on = |byte: Option<&u8>| byte.is_some_and(|byte| b"._-~".contains(byte));
+        let is_part = padding == 0 && (goes_on(from.as_bytes().get(digits)) || goes_on(before.as_bytes().last()));
+        let end = if names { digits } else { digits + padding };
+        if !is_part && is_key(&from[..end]) {
+            is_clean = false;
+            clean.push_str(MARK);
+        } else {
+            clean.push_str(&from[..end]);
+        }
+        rest = &from[end..];
+    }
+    clean.push_str(rest);
+    (!is_clean).then_some(clean)
+}
+
+/// One of Base64.
+fn is_digit(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/')
 }
 
 /// Base64 as an account's key has it, padded or not.
 fn is_key(text: &str) -> bool {
     let digits = text.trim_end_matches('=');
-    let is_base64 = digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'));
+    let is_base64 = digits.bytes().all(is_digit);
     // A long path without any dot is none.
     is_base64 && digits.len() >= KEY - 2 && (text.len() > digits.len() || digits.len() == 86 && !text.starts_with('/'))
 }
@@ -130,6 +211,20 @@ mod tests {
     #[case(BARE, "***")]
     #[case(&format!("--account=second:{KEY}"), "--account=second:***")]
     #[case(&format!("key={KEY}"), "key=***")]
+    #[case(&format!("AccountName=a;AccountKeyy={KEY};EndpointSuffix=b.c"), "AccountName=a;AccountKeyy=***;EndpointSuffix=b.c")]
+    #[case(&format!("AccountName=a;AcountKye={BARE};B=c"), "AccountName=a;AcountKye=***;B=c")]
+    #[case("AccountName=a;AccountKeyy=SeCrEt", "AccountName=a;AccountKeyy=***")]
+    #[case("AccountName=a;Acountky=SeCrEt00SeCrEt00==", "AccountName=a;Acountky=***")]
+    #[case("BlobEndpoint=https://a.b;SharedAccessSignatur=SeCrEt", "BlobEndpoint=https://a.b;SharedAccessSignatur=***")]
+    #[case(&format!("a={KEY}&b={KEY}&c=d"), "a=***&b=***&c=d")]
+    #[case(&format!("ro,key={KEY},rw"), "ro,key=***,rw")]
+    #[case(&format!("(\\{{{KEY}}}"), "(\\{***}")]
+    #[case("acct/c?sv=1&sigg=SeCrEt", "acct/c")]
+    #[case("acct/c?sigg=SeCrEt", "acct/c")]
+    #[case("acct/c?sv=1&sgi=SeCrEt", "acct/c")]
+    #[case("sv=1&sgi=SeCrEt", "***")]
+    #[case("acct/c&sp=r&sgi=SeCrEt0000000000000000000000000000000000000%3D", "***")]
+    #[case("acct/c?sgi=SeCrEt0000%2B00000000000000000000000000000000%3D", "acct/c")]
     fn a_secret_is_cut_out_of_a_word(#[case] word: &str, #[case] expected: &str) {
         assert_eq!(cut(word).as_deref(), Some(expected));
         assert!(!scrubbed(&format!("x: \"{word}\": no")).contains("SeCrEt"));
@@ -143,6 +238,13 @@ mod tests {
     #[case("/mnt/a?b")]
     #[case("--log=debug")]
     #[case("design=1")]
+    #[case("sigma=1")]
+    #[case("index.html?id=1&page=2")]
+    #[case("text/html;charset=utf-8")]
+    #[case("/a;b=c;d")]
+    #[case("AccountName=somebody0123456789;EndpointSuffix=core.windows.net")]
+    #[case("sha256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=")]
+    #[case("/warehouse/of/somebody/with/a/long/path/that/has/no/dots/in/it/at/all/year=2026/month=1")]
     #[case("XrY7u+Ae7tCTyyK7j1rNww==")]
     #[case("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=")]
     #[case("/home/somebody/with/a/long/path/that/has/no/dots/in/it/at/all/and/goes/on/and/on/to/theend")]

@@ -16,11 +16,13 @@ pub(super) fn spelled_out(word: String) -> Result<SourceText, Failure> {
         _ if word == "-" => {
             let mut line = Zeroizing::new(String::new());
             io::stdin().read_line(&mut line).map_err(|error| about("standard input", &error))?;
-            line.trim().into()
+            SourceText::hidden(&word, line.trim())
         }
         Some(path) => SourceText::of_file(Path::new(path)).map_err(|error| about(path, &error))?,
         None => match word.strip_prefix(handover::OF_VARIABLE) {
-            Some(name) => Environment::secret(name).map_or("".into(), |value| value.expose().trim().into()),
+            Some(name) => {
+                Environment::secret(name).map_or("".into(), |value| SourceText::hidden(&word, value.expose().trim()))
+            }
             None => return Ok(word.as_str().into()),
         },
     };

@@ -142,7 +142,7 @@ impl Arguments {
         let name = format!("blobcp-verify-{:08x}", rand::random::<u32>());
         let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(error.to_string()))?;
         let place = |source: &str| {
-            let (source, account) = config::account(source, self.from.is_none(), &settings, &known)?;
+            let (source, account) = config::account(&source.into(), self.from.is_none(), &settings, &known)?;
             // What is looked at is not to change meanwhile.
             let account = runtime.block_on(account.settled()).map_err(|error| Failure::new(error.to_string()))?;
             place_in(source, account, &name)

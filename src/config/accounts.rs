@@ -13,6 +13,9 @@ use crate::path::{AccountName, meant};
 use crate::store::{AZURE, Account, AccountConfig, Http, Identity, Options, Secret, Tokens, is_loopback};
 use crate::sync::lock;
 
+/// What is said where nothing is known of the account that a SOURCE elsewhere names.
+const NO_CREDENTIAL: &str = "a SOURCE is expected in it, an account that has a credential or a URL that brings one";
+
 /// Knowledge about accounts before a SOURCE is read.
 pub(crate) struct KnownAccounts<'a> {
     environment: &'a Environment,
@@ -190,7 +193,10 @@ impl<'a> KnownAccounts<'a> {
                     None => {
                         let (file, note) = (self.file.path.clone(), self.file.note());
                         let known = self.known_instead_of(name.as_str());
-                        return Err(Error::NoCredential { account: name.to_string(), known, file, note });
+                        // What passes for a name may be a token.
+                        let hidden = source.word.as_ref().map(|word| Error::Url(word.clone(), NO_CREDENTIAL));
+                        let shown = || Error::NoCredential { account: name.to_string(), known, file, note };
+                        return Err(hidden.unwrap_or_else(shown));
                     }
                 },
             }

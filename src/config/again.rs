@@ -100,7 +100,7 @@ impl Configuration {
 /// The SOURCE that stands in a file.
 fn source_of(path: &Path, known: &KnownAccounts<'_>) -> std::result::Result<MountSource, String> {
     let said = SourceText::of_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    MountSource::of(&said, known).map_err(|error| format!("{}: {error}", path.display()))
+    MountSource::of(&said, known).map_err(|error| error.to_string())
 }
 
 impl ReadCredential for Place {

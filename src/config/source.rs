@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::config::accounts::KnownAccounts;
 use crate::config::{Error, Result};
-use crate::path::{AccountName, BlobName, ContainerName};
+use crate::path::{AccountName, BlobName, ContainerName, NameError};
 use crate::secrets::{self, without_user};
 use crate::store::{AZURE, Secret};
 
@@ -17,17 +17,32 @@ use crate::store::{AZURE, Secret};
 #[derive(Debug, Clone)]
 pub(crate) struct SourceText {
     pub(crate) text: Secret,
+    /// The word by which it was said, if that does not show it.
+    word: Option<String>,
     /// The file that it was read from, and can be read from again.
     file: Option<PathBuf>,
 }
 
 impl From<&str> for SourceText {
     fn from(text: &str) -> Self {
-        Self { text: Secret::new(text), file: None }
+        Self { text: Secret::new(text), word: None, file: None }
     }
 }
 
 impl SourceText {
+    /// What was read for `word`.
+    pub(crate) fn hidden(word: &str, text: &str) -> Self {
+        Self { word: Some(word.to_owned()), ..text.into() }
+    }
+
+    /// Without what may be secret. What does not stand in the words is not to be seen at all before it is known to be a
+    /// SOURCE: it may be anything.
+    pub(crate) fn shown(&self) -> String {
+        let text = self.text.expose();
+        let place = || text.split(['?', '#']).next().unwrap_or_default().to_owned();
+        self.word.clone().unwrap_or_else(|| secrets::cut(text).unwrap_or_else(place))
+    }
+
     /// The first line of a file. A pipe has it once.
     pub(crate) fn of_file(path: &Path) -> io::Result<Self> {
         let again = fs::metadata(path)?.is_file();
@@ -35,7 +50,7 @@ impl SourceText {
         let line = Secret::new(text.lines().next().unwrap_or_default().trim());
         // A process in the background has another directory than whoever typed the path.
         let file = again.then(|| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()));
-        Ok(Self { text: line, file })
+        Ok(Self { text: line, word: Some(format!("@{}", path.display())), file })
     }
 }
 
@@ -49,6 +64,8 @@ pub(crate) struct MountSource {
     pub(crate) endpoint: Option<String>,
     /// The query of a URL.
     pub(crate) sas: Option<Secret>,
+    /// The word that was typed in its place.
+    pub(super) word: Option<String>,
     /// The file that has the query, and may have another one later.
     pub(super) file: Option<PathBuf>,
     pub(crate) container: Option<ContainerName>,
@@ -58,9 +75,13 @@ pub(crate) struct MountSource {
 
 impl MountSource {
     pub(super) fn of(said: &SourceText, known: &KnownAccounts<'_>) -> Result<Self> {
-        let source = Self::parse(said.text.expose(), known)?;
+        let parsed = Self::parse(said.text.expose(), known);
+        let source = parsed.map_err(|error| match &said.word {
+            Some(word) => hidden(word, &error),
+            None => error,
+        })?;
         let file = said.file.clone().filter(|_| source.sas.is_some());
-        Ok(Self { file, ..source })
+        Ok(Self { file, word: said.word.clone(), ..source })
     }
 
     /// The same without what it proves, as long as nobody has read that again.
@@ -99,7 +120,7 @@ impl MountSource {
         let account = AccountName::parse(account).map_err(|e| Error::Source(text.to_owned(), e))?;
         let (container, prefix) = inside(text, rest)?;
         let label = text.trim_end_matches('/').to_owned();
-        Ok(Self { label, account, endpoint: None, sas: None, file: None, container, prefix })
+        Ok(Self { label, account, endpoint: None, sas: None, word: None, file: None, container, prefix })
     }
 
     fn of_url(text: &str, known: &KnownAccounts<'_>) -> Result<Self> {
@@ -129,8 +150,23 @@ impl MountSource {
         };
         let rest = percent_decode_str(rest.trim_start_matches('/')).decode_utf8().map_err(|_| wrong("not UTF-8"))?;
         let (container, prefix) = inside(&label, &rest)?;
-        Ok(Self { label, account, endpoint: Some(endpoint), sas, file: None, container, prefix })
+        Ok(Self { label, account, endpoint: Some(endpoint), sas, word: None, file: None, container, prefix })
     }
+}
+
+/// What is wrong with a SOURCE that is said by `word`, without anything of what is in it.
+pub(super) fn hidden(word: &str, error: &Error) -> Error {
+    let what = match error {
+        Error::Url(_, what) => what,
+        Error::Source(_, NameError::Container(_)) => {
+            "the name of the container in it must be 3 to 63 characters from a-z, 0-9 and single dashes, starting and ending with a letter or digit"
+        }
+        Error::Source(_, NameError::TooLong | NameError::Folded(_) | NameError::Unrepresentable(_)) => {
+            "the service has no directory of the name in it"
+        }
+        _ => "a SOURCE is expected in it, an account or a URL, not a key or a token alone",
+    };
+    Error::Url(word.to_owned(), what)
 }
 
 /// Schemes by which programs of others name what is in an account.

@@ -308,7 +308,7 @@ fn mistakes_in_sources_are_one_line(#[case] sources: &[&str], #[case] expected: 
 )]
 #[case(
     Environment { account: Some("acct".into()), sas: Some(Secret::new("SeCrEt")), ..Environment::default() },
-    "account acct: SAS: there is no sig= in it"
+    "account acct: SAS: there is no signature in it"
 )]
 fn mistakes_in_the_environment_show_no_secret(#[case] environment: Environment, #[case] expected: &str) {
     assert_eq!(complaint(&["acct"], &environment, ""), expected);

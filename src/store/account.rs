@@ -82,7 +82,7 @@ impl AccountConfig {
                 return Err("no key, SAS or connection string is given; say so if access is anonymous".into());
             }
             _ if self.anonymous => return Err("anonymous access and a credential exclude each other".into()),
-            (Some(token), ..) => Credential::sas(token).ok_or("SAS: there is no sig= in it")?,
+            (Some(token), ..) => Credential::sas(token).ok_or("SAS: there is no signature in it")?,
             (None, Some(key), _) => {
                 Credential::SharedKey(AccountKey::parse(key.expose()).ok_or("key: it is not valid Base64")?)
             }
@@ -297,7 +297,7 @@ mod tests {
     )]
     #[case(
         AccountConfig { name: name("acct"), sas: Some("sv=SeCrEt".into()), ..Default::default() },
-        "account acct: SAS: there is no sig= in it"
+        "account acct: SAS: there is no signature in it"
     )]
     #[case(
         AccountConfig { name: name("acct"), endpoint: Some("SeCrEt".into()), ..Default::default() },
@@ -319,6 +319,7 @@ mod tests {
     fn errors_name_the_field_and_no_secret(#[case] config: AccountConfig, #[case] expected: &str) {
         let error = config.resolve().unwrap_err();
         assert_eq!(error.to_string(), expected);
+        assert_eq!(crate::secrets::scrubbed(expected), expected);
         assert!(!error.to_string().contains("SeCrEt"));
         assert_eq!(error.errno(), libc::EINVAL);
     }

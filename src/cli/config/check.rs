@@ -73,18 +73,19 @@ impl Arguments {
                 println!("{of}\n! {mistake}");
             }
             good &= mistake.is_none();
-            for source in sources.iter().map(|said| said.text.expose()) {
-                let mut report = match config::account(source, alone, &settings, &known) {
-                    Ok((source, account)) => runtime.block_on(account::look(source, account, self.write)),
-                    Err(error) => Report { troubles: vec![error.to_string()], ..Report::default() },
+            for said in &sources {
+                let (shown, mut report) = match config::account(said, alone, &settings, &known) {
+                    Ok((source, account)) => {
+                        (source.label.clone(), runtime.block_on(account::look(source, account, self.write)))
+                    }
+                    Err(error) => (said.shown(), Report { troubles: vec![error.to_string()], ..Report::default() }),
                 };
                 // Where one is read by a program, whoever reads it has nothing else.
                 if self.json {
                     report.troubles.extend(mistake.iter().map(ToString::to_string));
                 }
                 good &= report.troubles.is_empty();
-                let shown = source.split(['?', '#']).next().unwrap_or_default();
-                print!("{}", if self.json { report.json(shown) } else { report.text(shown) });
+                print!("{}", if self.json { report.json(&shown) } else { report.text(&shown) });
             }
         }
         Failure::unless(good)

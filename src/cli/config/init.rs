@@ -184,7 +184,7 @@ fn proper(key: &str, account: &str, secret: &Secret) -> Result<String, String> {
         },
         "sas" => match Credential::printed(secret.expose()) {
             Some(Credential::Sas(token)) => Ok(token.expose().to_owned()),
-            _ => Err("that is not a SAS: there is no sig= in it".into()),
+            _ => Err("that is not a SAS: there is no signature in it".into()),
         },
         _ => {
             let config = AccountConfig { connection_string: Some(secret.clone()), ..AccountConfig::default() };

@@ -242,6 +242,27 @@ const OF_MOUNTS: &[Mistake] = &[
         1,
         "mount: https://accountone.blob.core.windows.net/Photos: container name \"Photos\" must be 3 to 63 characters from a-z, 0-9 and single dashes, starting and ending with a letter or digit",
     ),
+    (
+        "mount AccountName=accountone;AccountKeyy=c2VjcmV0AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==;EndpointSuffix=core.windows.net m",
+        1,
+        "mount: AccountName=accountone;AccountKeyy=***;EndpointSuffix=core.windows.net: a SOURCE is an account or a URL, which begins with https://",
+    ),
+    (
+        "mount accountone/box?sv=1&sigg=c2VjcmV0 m",
+        1,
+        "mount: accountone/box: a SOURCE is an account or a URL, which begins with https://",
+    ),
+    ("mount @token m", 1, "mount: @token: a SOURCE is expected in it, an account or a URL, not a key or a token alone"),
+    (
+        "mount @unknown m",
+        1,
+        "mount: @unknown: a SOURCE is expected in it, an account that has a credential or a URL that brings one",
+    ),
+    (
+        "mount @photos m",
+        1,
+        "mount: @photos: the name of the container in it must be 3 to 63 characters from a-z, 0-9 and single dashes, starting and ending with a letter or digit",
+    ),
     ("mount --config none.toml accountone m", 1, "mount: none.toml: No such file or directory"),
     ("mount --log loud accountone m", 2, "mount: --log \"loud\": must be error, warn, info, debug or trace"),
     (
@@ -329,6 +350,11 @@ fn a_copy() {
 fn a_mount() {
     let desk = Desk::new();
     fs::write(desk.path("file"), "").unwrap();
+    for (name, text) in
+        [("token", "SeCrEt0SeCrEt"), ("unknown", "secret0secret0secret"), ("photos", "accountone/SeCrEt")]
+    {
+        fs::write(desk.path(name), text).unwrap();
+    }
     let relative = "[account.accounttwo]\nendpoint = 'accounttwo.blob.core.windows.net'\nkey = 'a2V5'\n";
     fs::write(desk.path("relative.toml"), relative).unwrap();
     fs::set_permissions(desk.path("relative.toml"), fs::Permissions::from_mode(0o600)).unwrap();

@@ -53,6 +53,10 @@ fn slips(desk: &Desk) -> Vec<(String, String)> {
     let host = "acct.blob.core.windows.net/box";
     let connection = desk.store.connection_string(ONE).unwrap();
     let signed = |place: &str| (format!("{place}?{sas}"), sas.clone());
+    let signed_as = |name: &str| {
+        let misspelt = sas.replace("sig=", &format!("{name}="));
+        (format!("{ONE}/box?{misspelt}"), misspelt)
+    };
     vec![
         signed(&url),
         signed(&url.replace("http", "HTTP")),
@@ -66,6 +70,10 @@ fn slips(desk: &Desk) -> Vec<(String, String)> {
         (format!("https://{host}?SIG={}", &sas[sas.len() - 20..]), sas[sas.len() - 20..].to_owned()),
         (format!("https://somebody:{key}@{host}"), key.clone()),
         (connection, key.clone()),
+        (format!("AccountName={ONE};AccountKeyy={key};EndpointSuffix=core.windows.net"), key.clone()),
+        (format!("AccountName={ONE};Key={key}"), key.clone()),
+        signed_as("sigg"),
+        signed_as("sgi"),
         (format!("{ONE}:{key}"), key.clone()),
         (key.clone(), key),
     ]
@@ -201,6 +209,30 @@ fn a_url_can_be_said_where_nobody_reads_it() {
         let ended = desk.run(&["mount", source, "m"]);
         assert!(ended.status != 0 && ended.err.contains(expected) && ended.err.lines().count() == 1, "{ended:?}");
     }
+}
+
+#[test]
+fn what_is_read_for_a_word_is_never_shown() {
+    let desk = Desk::new();
+    for text in
+        ["SeCrEt0SeCrEt", "secret0secret", "accountone/SeCrEt", "a;k=SeCrEt", "SeCrEt.x/y", "SeCrEt://x", "az://SeCrEt"]
+    {
+        fs::write(desk.path("said"), text).unwrap();
+        for word in ["@said", "env:SAID", "-"] {
+            for command in [&["mount", word, "m"][..], &["config", "check", word], &["config", "check", "--json", word]]
+            {
+                let mut command = desk.command(command);
+                let mut child = command.env("SAID", text).stdin(Stdio::piped()).spawn().unwrap();
+                // Who is not asked for it may have closed it.
+                let _ = child.stdin.take().unwrap().write_all(text.as_bytes());
+                let ended = finish(child);
+                let said = format!("{}{}", ended.out, ended.err);
+                assert!(ended.status != 0 && said.contains(word), "{text} {word}: {ended:?}");
+                assert!(!said.to_lowercase().contains("secret"), "{text} {word}: {ended:?}");
+            }
+        }
+    }
+    assert!(!desk.is_mounted());
 }
 
 #[test]
