@@ -266,3 +266,20 @@ f.close()",
     assert_eq!(world.stored("b"), "content and more");
     assert_eq!(world.properties(ONE, "b").unwrap().metadata.get("k"), Some("v"));
 }
+
+#[test]
+fn a_tag_that_is_set_while_a_file_is_open_stays_with_what_is_written_next() {
+    let world = world();
+    python(
+        &world,
+        "
+f = open('b', 'wb', buffering=0)
+f.write(b'one')
+os.fsync(f.fileno())
+os.setxattr('b', 'user.blob.tag.t', b'1')
+f.write(b' two')
+f.close()",
+    );
+    assert_eq!(world.stored("b"), "one two");
+    assert_eq!(world.ok("getfattr --only-values -n user.blob.tag.t b"), "1");
+}

@@ -636,7 +636,7 @@ impl Xattrs<'_> {
                 self.fs.tree.invalidate(locked.ino());
                 return Ok(());
             }
-            XattrName::Tag(key) => return self.change_tag(locked, blob, key, value).await,
+            XattrName::Tag(key) => return self.change_tag(locked, (blob, &properties), key, value).await,
             XattrName::Access(access) => {
                 let value = value.unwrap_or_default();
                 return self.set_access_of_file(locked, blob, &properties.etag, (*access, value)).await;
@@ -677,7 +677,13 @@ impl Xattrs<'_> {
         Ok(())
     }
 
-    async fn change_tag(&self, locked: &mut Locked, blob: &Blob, key: &str, value: Option<&str>) -> Result<()> {
+    async fn change_tag(
+        &self,
+        locked: &mut Locked,
+        (blob, properties): (&Blob, &Arc<BlobProperties>),
+        key: &str,
+        value: Option<&str>,
+    ) -> Result<()> {
         locked.tags = None;
         let client = self.fs.service.blob(blob);
         let before = client.tags().await?;
@@ -690,6 +696,9 @@ impl Xattrs<'_> {
         }
         if tags != before {
             client.set_tags(&tags).await?;
+            // Whoever has it open stores them again with what is written next.
+            let changed = BlobProperties { tag_count: tags.len() as _, ..(**properties).clone() };
+            self.fs.files.record_version_on(locked, &properties.etag, Arc::new(changed));
             self.fs.tree.invalidate(locked.ino());
         }
         Ok(())
