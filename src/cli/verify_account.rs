@@ -187,10 +187,12 @@ impl Arguments {
         } else {
             say(&promise)
         }
-        let result = match made(&mut lab).await {
+        // One for all: a signal that comes between two waits is heard by the second.
+        let mut signals = Signals::listen()?;
+        let result = match made(&mut lab, &mut signals).await {
             Ok(Ok(())) => tokio::select! {
                 differing = self.look_in(&lab, label) => Ok(differing),
-                end = interrupted() => Err(end),
+                end = interrupted(&mut signals) => Err(end),
             },
             Ok(Err(error)) => Err(Failure::new(format!("{label}: {error}"))),
             Err(end) => Err(end),
@@ -281,11 +283,11 @@ fn place_in(source: MountSource, account: Account, name: &str) -> std::result::R
 
 /// Makes the places. Whoever wants an end meanwhile gets it when what is under way has come to its own, within a bound:
 /// a request that nobody waits for may still make what is to be removed.
-async fn made(lab: &mut Lab) -> std::result::Result<crate::error::Result<()>, Failure> {
+async fn made(lab: &mut Lab, signals: &mut Signals) -> std::result::Result<crate::error::Result<()>, Failure> {
     let mut making = std::pin::pin!(place::make(lab));
     tokio::select! {
         made = &mut making => Ok(made),
-        end = interrupted() => {
+        end = interrupted(signals) => {
             let _ = tokio::time::timeout(LET_END, making).await;
             Err(end)
         }
@@ -293,14 +295,9 @@ async fn made(lab: &mut Lab) -> std::result::Result<crate::error::Result<()>, Fa
 }
 
 /// Ends when somebody wants an end.
-async fn interrupted() -> Failure {
-    match Signals::listen() {
-        Ok(mut signals) => {
-            signals.next().await;
-            Failure::new("interrupted")
-        }
-        Err(failure) => failure,
-    }
+async fn interrupted(signals: &mut Signals) -> Failure {
+    signals.next().await;
+    Failure::new("interrupted")
 }
 
 /// On stdout, at once: some facts take seconds.
