@@ -1,6 +1,8 @@
 //! Python programs on the mount; programs, and requests in the service, that stop half-way until the test lets them go
 //! on.
 
+use std::cell::Cell;
+
 use blobcp::devstore::Fault;
 use tempfile::TempDir;
 use tokio::sync::Barrier;
@@ -19,11 +21,13 @@ fn script(program: &str) -> String {
     )
 }
 
-/// A Python program that stops where it calls `gate()`, once.
+/// A Python program that stops wherever it calls `gate()`.
 pub struct Gated {
     running: Running,
     /// Outside the mount, so that waiting is no request.
     gate: TempDir,
+    /// So many gates are open.
+    opened: Cell<usize>,
 }
 
 impl Gated {
@@ -35,21 +39,34 @@ impl Gated {
         let gate = tempfile::tempdir().unwrap();
         let here = gate.path().display();
         let function = format!(
-            "def gate():\n    open('{here}/reached', 'w').close()\n    while not os.path.exists('{here}/open'): time.sleep(0.01)"
+            "gates = iter(range(1000))\ndef gate():\n    number = next(gates)\n    open(f'{here}/reached{{number}}', 'w').close()\n    while not os.path.exists(f'{here}/open{{number}}'): time.sleep(0.01)"
         );
         let running = start_in(dir, &script(&format!("{function}\n{program}")));
-        Self { running, gate }
+        Self { running, gate, opened: Cell::new(0) }
     }
 
-    /// Waits until the program is at the gate.
+    /// Waits until the program is at the next gate.
     pub fn reached(&mut self) {
-        let gate = self.gate.path().join("reached");
+        let gate = self.gate.path().join(format!("reached{}", self.opened.get()));
         eventually("the gate", || gate.exists() || self.running.has_ended());
     }
 
-    /// Opens the gate.
+    /// Opens the next gate.
     pub fn let_go(&self) {
-        std::fs::write(self.gate.path().join("open"), "").unwrap();
+        let number = self.opened.replace(self.opened.get() + 1);
+        std::fs::write(self.gate.path().join(format!("open{number}")), "").unwrap();
+    }
+
+    /// Opens the gate, and waits until the program is at the one behind it.
+    #[track_caller]
+    pub fn go_on(&mut self) {
+        self.let_go();
+        self.reached();
+        assert!(!self.has_ended());
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.running.has_ended()
     }
 
     pub fn pid(&self) -> i32 {

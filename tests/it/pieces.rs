@@ -1,7 +1,5 @@
 //! Copies that programs ask for in pieces: no piece costs a request, and all of a file is one Copy Blob.
 
-use std::fs::File;
-
 use blobcp::devstore::{CopyAction, Fault, Stats};
 use blobcp::store::CopyStatus;
 use bytes::Bytes;
@@ -11,9 +9,9 @@ use crate::common::*;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// Runs a Python program in `one/box` that must succeed. `pieces(i, o, size, piece)` copies so many bytes in pieces.
-fn python(world: &World, program: &str) -> String {
-    const PRELUDE: &str = "
+/// What the Python programs here have in common. `pieces(i, o, size, piece)` copies so many bytes in pieces, `failing(call)`
+/// prints the name of the error that a call ends with.
+const PRELUDE: &str = "
 def pieces(i, o, size, piece, start=0):
     at = start
     while at < size:
@@ -24,8 +22,24 @@ def source(name):
     return os.open(name, os.O_RDONLY)
 def made(name, flags=os.O_TRUNC):
     return os.open(name, os.O_RDWR | os.O_CREAT | flags)
+def failing(call, *args):
+    try:
+        call(*args)
+        print('no error')
+    except OSError as error:
+        print(errno.errorcode[error.errno])
 ";
+
+/// Runs a Python program in `one/box` that must succeed.
+fn python(world: &World, program: &str) -> String {
     crate::common::python(world, &format!("{PRELUDE}\n{program}"))
+}
+
+/// A program that has done its first part. Not files of this process: what is open in it is flushed whenever another
+/// test starts a program.
+#[track_caller]
+fn between(world: &World, first: &str, second: &str) -> Gated {
+    Gated::between(world, &format!("{PRELUDE}\n{first}"), second)
 }
 
 /// A mount whose `a` of `size` bytes has metadata, a type, and tags; the mount knows of it and of `b`, if that is there.
@@ -216,19 +230,9 @@ os.close(o)",
     assert_eq!(world.stored("f/n"), pattern(3 << 20)[1 << 20..3 << 19]);
 }
 
-fn open(world: &World, name: &str) -> File {
-    File::open(world.here().join(name)).unwrap()
-}
-
-fn write(world: &World, name: &str) -> File {
-    File::options().write(true).create(true).truncate(true).open(world.here().join(name)).unwrap()
-}
-
-/// Asks for a piece that stays where it is; how many bytes of it were copied.
-fn piece(from: &File, to: &File, range: std::ops::Range<u64>) -> u64 {
-    let (mut at, mut to_at) = (range.start, range.start);
-    let len = (range.end - range.start) as usize;
-    rustix::fs::copy_file_range(from, Some(&mut at), to, Some(&mut to_at), len).unwrap() as u64
+/// Half of a file of 4 MiB is put into a new one.
+fn half(from: &str, to: &str) -> String {
+    format!("i, o = source('{from}'), made('{to}')\nassert os.copy_file_range(i, o, 2 << 20, 0, 0) == 2 << 20")
 }
 
 #[test]
@@ -237,10 +241,9 @@ fn what_another_client_does_to_a_source_is_the_error_of_who_stores_the_copy() {
     world.put("a", pattern(4 << 20));
     world.put("b", "old");
     world.ok("ls -l");
-    let (a, b) = (open(&world, "a"), write(&world, "b"));
-    assert_eq!(piece(&a, &b, 0..2 * MIB), 2 * MIB);
+    let copier = between(&world, &half("a", "b"), "failing(os.fsync, o)");
     world.put("a", "another");
-    assert_eq!(b.sync_all().unwrap_err().raw_os_error(), Some(libc::ESTALE));
+    assert_eq!(copier.open().stdout, "ESTALE\n");
     assert_eq!(world.stored("b"), b"old"[..]);
 }
 
@@ -257,18 +260,16 @@ fn a_source_is_stored_although_who_has_borrowed_of_it_cannot_be_and_is_not_remov
         ..Fault::on("PutBlockFromURL")
     };
     world.store.add_fault(refused);
-    let (a, b) = (open(&world, "a"), write(&world, "b"));
-    assert_eq!(piece(&a, &b, 0..2 * MIB), 2 * MIB);
+    let copier = between(&world, &half("a", "b"), "failing(os.fsync, o)");
     world.ok("printf other > a; setfattr -n user.blob.meta.color -v red a");
     assert_eq!(world.stored("a"), "other");
-    assert_eq!(b.sync_all().unwrap_err().raw_os_error(), Some(libc::EACCES));
+    assert_eq!(copier.open().stdout, "EACCES\n");
     // To remove it would be the end of what is nowhere else.
-    let (c, d) = (open(&world, "c"), write(&world, "d"));
-    assert_eq!(piece(&c, &d, 0..2 * MIB), 2 * MIB);
+    let copier = between(&world, &half("c", "d"), "os.fsync(o)");
     assert_ne!(world.sh("rm c").code, Some(0));
     assert_ne!(world.sh("mv a c").code, Some(0));
     world.store.clear_faults();
-    d.sync_all().unwrap();
+    copier.finish();
     assert_eq!(world.stored("d"), pattern(4 << 20)[..2 << 20]);
     world.ok("rm c");
 }
@@ -279,19 +280,18 @@ fn a_copy_in_pieces_that_the_service_takes_time_for_is_waited_for_by_the_close()
     world.put("a", pattern(4 << 20));
     world.ok("ls -l");
     world.hold_copies();
-    let (a, b) = (open(&world, "a"), File::create(world.there().join("b")).unwrap());
-    for at in 0..4 {
-        assert_eq!(piece(&a, &b, at * MIB..(at + 1) * MIB), MIB);
-    }
+    let first = "i, o = source('a'), made('../../two/box/b')\npieces(i, o, 4 << 20, 1 << 20)";
+    let mut copier = between(&world, first, "os.fsync(o)");
     let state = || world.properties(TWO, "b").and_then(|now| Some(now.copy?.status));
     eventually("the copy", || state() == Some(CopyStatus::Pending));
     // From here on nobody asks but who waits.
     world.reset_stats();
-    let closed = std::thread::spawn(move || b.sync_all());
+    copier.let_go();
     eventually("fsync waits", || world.stats().requests("GetBlobProperties") > 3);
-    assert!(!closed.is_finished());
+    assert!(!copier.has_ended());
     steer(&world, CopyAction::Release);
-    closed.join().unwrap().unwrap();
+    let ran = copier.wait();
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_eq!(state(), Some(CopyStatus::Success));
 }
 

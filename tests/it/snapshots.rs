@@ -385,15 +385,19 @@ fn what_was_just_written_is_in_the_snapshot() {
     let world = World::new();
     world.put("a", "old");
     assert_eq!(world.ok("ls .snapshots"), "");
-    let mut file = File::options().append(true).open(world.here().join("a")).unwrap();
-    file.write_all(b" and new").unwrap();
+    // Not a file of this process: it is flushed whenever another test starts a program.
+    let mut writer = Gated::between(
+        &world,
+        "f = os.open('a', os.O_WRONLY | os.O_APPEND); os.write(f, b' and new')",
+        "os.write(f, b' and newer')\ngate()",
+    );
     assert_eq!(world.stored("a"), "old");
     let taken = take(&world, "a").unwrap();
     assert_eq!(world.stored("a"), "old and new");
     // It is there at once, although the directory was listed a moment ago.
     assert_eq!(world.ok(&format!("ls .snapshots; cat .snapshots/a/{taken}")), "a\nold and new");
-    file.write_all(b" and newer").unwrap();
-    drop(file);
+    writer.go_on();
+    writer.finish();
     assert_eq!(world.ok(&format!("cat .snapshots/a/{taken} a")), "old and newold and new and newer");
     // A file that was never stored is, by that.
     let mut fresh = File::create(world.here().join("fresh")).unwrap();

@@ -4,6 +4,7 @@ use blobcp::path::AccountName;
 use blobcp::store::{AccountKey, DEFAULT_API_VERSION, sas};
 
 use super::*;
+use crate::common::Gated;
 
 const ALL: &str = "racwdltx";
 
@@ -48,15 +49,28 @@ fn what_is_open_is_stored_with_the_sas_that_the_configuration_has_by_then() {
     configure(&desk, &format!("sas = '{}'", signed(&desk, ALL, 86_400)));
     assert_eq!(mount(&desk).status, 0);
     put(&desk, "read.txt", b"read");
-    let mut open = fs::File::create(desk.m().join("open.txt")).unwrap();
-    open.write_all(b"kept").unwrap();
+    // Not a file of this process: it is flushed whenever another test starts a program.
+    let mut writer = Gated::start_in(
+        &desk.m(),
+        "f = os.open('open.txt', os.O_WRONLY | os.O_CREAT)
+os.write(f, b'kept')
+gate()
+try:
+    os.fsync(f)
+    print('stored')
+except OSError as error:
+    print(errno.errorcode[error.errno])
+gate()
+os.fsync(f)",
+    );
+    writer.reached();
     desk.store.replace_key(TWO);
     // Nobody has a new one yet: what is written stays, and is stored later.
-    assert_eq!(open.sync_all().unwrap_err().raw_os_error(), Some(libc::EACCES));
+    writer.go_on();
     configure(&desk, &format!("sas = '{}'", signed(&desk, ALL, 86_400)));
     desk.store.reset_stats();
-    open.sync_all().unwrap();
-    drop(open);
+    let ran = writer.open();
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "EACCES\n"), "{}", ran.stderr);
     assert_eq!(&desk.store.content(TWO, "backup", "open.txt").unwrap()[..], b"kept");
     assert!(refused(&desk) >= 1);
     // One who waits brings it for all.
