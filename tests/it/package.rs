@@ -26,16 +26,6 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// Whether the machine has a program; a test that wants it says so if not, and does the rest.
-fn has(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap();
-    let found = std::env::split_paths(&path).any(|dir| dir.join(program).exists());
-    if !found {
-        println!("there is no {program} here: what it would have looked at was not looked at");
-    }
-    found
-}
-
 /// What `blobcp manual` writes, as below `/usr/share`.
 fn manual() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -123,9 +113,6 @@ fn complaints(page: &Path) -> String {
 
 #[test]
 fn man_finds_nothing_wrong_with_the_pages() {
-    if !(has("man") && has("groff")) {
-        return;
-    }
     let dir = manual();
     let mut pages = 0;
     for section in ["man1", "man5", "man8"] {
@@ -202,22 +189,19 @@ fn shells_complete_commands_flags_and_the_names_of_the_configuration() {
     fs::write(&other, "key = 'secret'\n").unwrap();
     assert_eq!(offered(&bash, &["blobcp", "mount", &config, "pho"]), ["phonebook/"]);
 
-    if has("fish") {
-        let script = dir.path().join("fish/vendor_completions.d/blobcp.fish");
-        let shell = format!("source {}; complete -C 'blobcp mount ph'", script.display());
-        assert_eq!(with_accounts("fish", &["--no-config", "-c", &shell]), "photos2026\nphonebook/\n");
-    }
-    if has("zsh") {
-        let script = dir.path().join("zsh/vendor-completions/_blobcp");
-        let shell = format!(
-            "compdef() {{ :; }}; _describe() {{ shift; [[ $1 == -V ]] && shift; print -l \"$1:${{(P)1}}\" ${{(P)2}}; }}; \
-             words=(blobcp mount ph); CURRENT=3; source {}; _clap_dynamic_completer_blobcp",
-            script.display()
-        );
-        let said = with_accounts("zsh", &["-f", "-c", &shell]);
-        assert!(said.contains("photos2026") && said.contains("phonebook"), "{said}");
-        assert!(text(&fs::read(&script).unwrap()).starts_with("#compdef blobcp\n"));
-    }
+    let script = dir.path().join("fish/vendor_completions.d/blobcp.fish");
+    let shell = format!("source {}; complete -C 'blobcp mount ph'", script.display());
+    assert_eq!(with_accounts("fish", &["--no-config", "-c", &shell]), "photos2026\nphonebook/\n");
+
+    let script = dir.path().join("zsh/vendor-completions/_blobcp");
+    let shell = format!(
+        "compdef() {{ :; }}; _describe() {{ shift; [[ $1 == -V ]] && shift; print -l \"$1:${{(P)1}}\" ${{(P)2}}; }}; \
+         words=(blobcp mount ph); CURRENT=3; source {}; _clap_dynamic_completer_blobcp",
+        script.display()
+    );
+    let said = with_accounts("zsh", &["-f", "-c", &shell]);
+    assert!(said.contains("photos2026") && said.contains("phonebook"), "{said}");
+    assert!(text(&fs::read(&script).unwrap()).starts_with("#compdef blobcp\n"));
 }
 
 #[test]
@@ -284,9 +268,6 @@ fn the_unit_is_in_order_and_hides_no_mount() {
         ["Restart=on-failure", "RestartPreventExitStatus=2", "StartLimitIntervalSec=1h", "StartLimitBurst=100"]
     {
         assert!(options.contains(&option), "{option} is missing");
-    }
-    if !has("systemd-analyze") {
-        return;
     }
     let dir = tempfile::tempdir().unwrap();
     let verified = |unit: &str| {
