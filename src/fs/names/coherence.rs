@@ -111,6 +111,8 @@ impl Names {
         self.tree.invalidate_version(ino, etag, error.is_not_found());
         let name = self.tree.view(ino).map(|view| view.name).unwrap_or_default();
         match etag {
+            // There is none, and where it was to be made is none either.
+            None if error.is_not_found() => error,
             None => Error::fs(libc::EEXIST, format!("{name:?} was made by another client meanwhile: {error}")),
             Some(_) => Error::stale(format!("{name:?} was changed by another client meanwhile: {error}")),
         }
