@@ -41,6 +41,7 @@
 #define BLOBCP_BY_BLOCKS 1024u   /* from another account in blocks; with BLOBCP_BY_COPY_BLOB the faster way */
 #define BLOBCP_UPDATE 2048u      /* in a tree, skip what exists and is not older than its source */
 #define BLOBCP_LEASE_ID 64u      /* blobcp_copy: id holds the lease of the destination */
+#define BLOBCP_FOLLOWED 4096u    /* blobcp_copy, with BLOBCP_NO_WAIT: the caller waits for the end by BLOBCP_IOC_STATUS */
 #define BLOBCP_RECURSIVE 16u     /* blobcp_tree: directories, too */
 #define BLOBCP_DRY_RUN 32u       /* blobcp_tree: only tell what would be copied */
 
@@ -71,6 +72,7 @@
 #define BLOBCP_MOVE_TREE 20u    /* files of a directory that have both */
 #define BLOBCP_PENDING_COPY 21u /* a copy that is pending */
 #define BLOBCP_BLOCKS 22u       /* blocks of a file that was never stored */
+#define BLOBCP_GIVEN_UP 23u     /* an empty file, the copy onto which was given up on the way */
 
 /* blobcp_status.method */
 #define BLOBCP_BLOB_METHOD 1u   /* Copy Blob, or another operation of the service */
@@ -170,7 +172,7 @@ struct blobcp_entry {
 	uint32_t length; /* to the next record, bytes */
 	uint32_t status; /* 0: nothing was ever copied onto it */
 	int32_t error;   /* errno of a failure in blobcp_news and blobcp_leftovers */
-	uint32_t reserved;
+	uint32_t method; /* in blobcp_copies as in blobcp_status, otherwise 0 */
 	uint64_t bytes_copied;
 	uint64_t total_bytes;
 	int64_t completion_time;

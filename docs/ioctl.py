@@ -23,13 +23,14 @@ import sys
 import time
 
 NO_REPLACE, NO_WAIT, RECURSIVE = 1, 2, 16
-BY_COPY_BLOB, BY_BLOCKS = 512, 1024
+BY_COPY_BLOB, BY_BLOCKS, FOLLOWED = 512, 1024, 4096
 METHODS = {1: "blob", 2: "blocks"}
 AGAIN, CLEAN, DONE = 1, 4, 0x100
 STATES = {
     0: "-", 1: "pending", 2: "success", 3: "aborted", 4: "failed",
     5: "exists", 6: "same", 7: "due", 8: "accepted",
     16: "backup", 17: "hidden", 18: "lease", 19: "move", 20: "move-tree", 21: "pending-copy", 22: "blocks",
+    23: "given-up",
 }
 
 COPY = struct.Struct("=II4096s4096s64s32s4096s")

@@ -124,7 +124,7 @@ pub(crate) struct Settings {
     /// Do cp and friends wait for the end of a copy [default: yes].
     #[arg(long, value_name = "yes|no")]
     pub(crate) copy_wait: Option<Switch>,
-    /// How copies between accounts go: by Copy Blob, in blocks, or the way that is faster [default: blob].
+    /// How copies between accounts go: by Copy Blob, in blocks, or the way that is faster [default: auto].
     #[arg(long, value_name = "auto|blob|blocks", hide_possible_values = true)]
     #[serde(deserialize_with = "setting::copy_method_field")]
     pub(crate) copy_method: Option<CopyMethod>,

@@ -101,6 +101,9 @@ bitflags! {
         const BY_BLOCKS = 1024;
         /// [`Tree`]: skip what exists and is not older than its source.
         const UPDATE = 2048;
+        /// [`Copy`], with [`NO_WAIT`](Self::NO_WAIT): the caller waits for the end by [`STATUS`], and aborts the copy if it is
+        /// not wanted any more. So it may go on in blocks, which need the mount.
+        const FOLLOWED = 4096;
     }
 }
 
@@ -108,7 +111,7 @@ impl OrderFlags {
     /// Flags that [`COPY`] takes.
     pub const OF_COPY: Self = Self::all().difference(Self::RECURSIVE.union(Self::DRY_RUN).union(Self::UPDATE));
     /// Flags that [`TREE`] takes.
-    pub const OF_TREE: Self = Self::all().difference(Self::LEASE_ID);
+    pub const OF_TREE: Self = Self::all().difference(Self::LEASE_ID.union(Self::FOLLOWED));
 }
 
 /// [`Lease::action`].
@@ -167,6 +170,8 @@ pub const MOVE_TREE: u32 = 20;
 pub const PENDING_COPY: u32 = 21;
 /// [`Entry::status`] in [`Leftovers`]: blocks of a file that was never stored.
 pub const BLOCKS: u32 = 22;
+/// [`Entry::status`] in [`Leftovers`]: an empty file, the copy onto which was given up on the way.
+pub const GIVEN_UP: u32 = 23;
 
 /// [`Status::method`]: Copy Blob, or another operation of the service.
 pub const BLOB_METHOD: u32 = 1;
@@ -334,12 +339,12 @@ pub struct Entry {
     /// Bytes of the whole record.
     pub length: u32,
     /// [`PENDING`] to [`FAILED`], or 0: nothing was ever copied onto it. In [`News`] also [`EXISTS`], [`SAME`],
-    /// [`DUE`], [`ACCEPTED`]. In [`Leftovers`] [`BACKUP`] to [`BLOCKS`].
+    /// [`DUE`], [`ACCEPTED`]. In [`Leftovers`] [`BACKUP`] to [`GIVEN_UP`].
     pub status: u32,
     /// errno of a failure in [`News`] and [`Leftovers`], otherwise 0.
     pub error: i32,
-    /// Zero.
-    pub reserved: u32,
+    /// [`BLOB_METHOD`] or [`BLOCKS_METHOD`] in [`Copies`], otherwise 0.
+    pub method: u32,
     /// Bytes that are copied.
     pub bytes_copied: u64,
     /// Bytes of the source.

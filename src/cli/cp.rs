@@ -282,6 +282,7 @@ impl CopyCommand {
         let directory = on_mount::open(&order.directory)?;
         let mut flags = self.protection.flags();
         flags.set(OrderFlags::NO_REPLACE, self.habits.no_clobber);
+        flags.set(OrderFlags::FOLLOWED, !self.no_wait);
         let started = on_mount::start(&directory, &order.source, &order.name, flags, &self.properties);
         let (id, status) = started.map_err(|error| {
             let named_lease = self.properties.lease_id.is_some();
@@ -300,7 +301,7 @@ impl CopyCommand {
         tokio::select! {
             // What a signal has ended is not what has become of the copy.
             biased;
-            () = signals.next() => Err(self.abandon(&path, &file, &id)),
+            () = signals.next() => Err(Self::abandon(&path, &file, &id)),
             ended = follow(&path, &file, &id) => ended,
         }
     }
@@ -356,20 +357,35 @@ fn end(path: &Path, state: &CopyState) -> Result<(), Failure> {
     }
 }
 
+/// What an aborted copy of that id has left, as it is seen now.
+fn left_by_abort(path: &Path, id: &str) -> &'static str {
+    // What was open may be another file than has the name now.
+    match on_mount::open(path).map(|file| on_mount::state(&file)) {
+        Err(_) => "nothing is left there",
+        Ok(state) => left_there(state, id),
+    }
+}
+
+fn left_there(state: io::Result<Option<CopyState>>, id: &str) -> &'static str {
+    match state {
+        Ok(Some(state)) if state.in_blocks => "nothing has changed there",
+        Ok(Some(state)) if state.id == id => "an empty file is left there",
+        // Written, or copied from its snapshot, by the mount, which had kept it.
+        Ok(_) => "what was there before is there again",
+        Err(_) => "what is left there is not known",
+    }
+}
+
 impl CopyCommand {
     /// Ctrl-C: ends the copy, unless it has ended by itself.
-    fn abandon(&self, path: &Path, file: &File, id: &str) -> Failure {
-        let path = path.display();
+    fn abandon(path: &Path, file: &File, id: &str) -> Failure {
+        let shown = path.display();
         let message = match on_mount::abort(file, Some(id)) {
-            Ok(()) if on_mount::state(file).is_ok_and(|state| state.is_some_and(|state| state.in_blocks)) => {
-                format!("{path}: aborted; nothing of it is left there")
-            }
-            Ok(()) if self.protection.keep_on_abort => format!("{path}: aborted; what was there before is there again"),
-            Ok(()) => format!("{path}: aborted; an empty file is left there"),
+            Ok(()) => format!("{shown}: aborted; {}", left_by_abort(path, id)),
             Err(error) if error.raw_os_error() == Some(libc::ENODATA) => {
-                format!("{path}: too late to abort, the copy has ended")
+                format!("{shown}: too late to abort, the copy has ended")
             }
-            Err(error) => format!("{path}: cannot abort, the copy goes on: {}", super::failure::reason(&error)),
+            Err(error) => format!("{shown}: cannot abort, the copy goes on: {}", super::failure::reason(&error)),
         };
         Failure { message: Some(message), status: INTERRUPTED }
     }

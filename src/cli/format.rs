@@ -19,6 +19,11 @@ impl CopyState {
         (u128::from(self.copied) * 100).checked_div(u128::from(self.total)).map_or(100, |percent| percent as u64)
     }
 
+    /// As `--copy-method` names it.
+    fn method(&self) -> &'static str {
+        if self.in_blocks { "blocks" } else { "blob" }
+    }
+
     fn progress(&self) -> String {
         match self.status {
             Status::Success => BinaryBytes(self.total).to_string(),
@@ -56,6 +61,7 @@ pub(super) fn block(row: &Row) -> String {
     let rows = [
         ("status", state.status.name().to_owned()),
         ("copied", state.progress()),
+        ("method", state.method().to_owned()),
         ("from", without_credential(&state.source)),
         ("copy id", state.id.clone()),
         ("ended", completed.map_or_else(String::new, |time| time.to_string())),
@@ -114,6 +120,7 @@ pub(super) fn json(row: &Row) -> String {
         Some(state) => serde_json::json!({
             "path": path,
             "status": state.status,
+            "method": state.method(),
             "id": state.id,
             "source": state.source,
             "bytes_copied": state.copied,
@@ -307,6 +314,7 @@ PATH                      STATUS   DONE  ID/DES…
 /m/a
   status   aborted
   copied   1.00 GiB of 4.00 GiB (25 %)
+  method   blob
   from     http://127.0.0.1:1/a/c/b?snapshot=T
   copy id  4b3c
   ended    2026-01-01T00:00:00Z
@@ -335,6 +343,9 @@ PATH                      STATUS   DONE  ID/DES…
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&value["status"], &value["bytes_copied"]), (&"pending".into(), &(1_u64 << 30).into()));
         assert!(value["completion_time"].is_null());
+        assert_eq!(value["method"], "blob");
+        let in_blocks = CopyState { in_blocks: true, ..state(Status::Pending) };
+        assert!(json(&row("/m/a", Some(in_blocks))).contains(r#""method":"blocks""#));
         let none: serde_json::Value = serde_json::from_str(&json(&row("x", None))).unwrap();
         assert!(none["status"].is_null());
     }

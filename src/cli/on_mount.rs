@@ -112,13 +112,18 @@ pub(super) fn state(file: &File) -> io::Result<Option<CopyState>> {
     }
     let ioctl::Status { status: number, bytes_copied, total_bytes, completion_time, .. } = status;
     let texts = [&status.id[..], &status.source, &status.description].map(|field| text(field).unwrap_or_default());
-    let state = CopyState::read(number, (bytes_copied, total_bytes), completion_time, texts)?;
-    Ok(Some(CopyState { in_blocks: status.method == ioctl::BLOCKS_METHOD, ..state }))
+    let state = CopyState::read((number, status.method), (bytes_copied, total_bytes), completion_time, texts)?;
+    Ok(Some(state))
 }
 
 impl CopyState {
-    /// A state by its number, bytes copied and of the source, end, and id, source and description.
-    fn read(number: u32, bytes: (u64, u64), ended: i64, [id, source, description]: [&str; 3]) -> io::Result<Self> {
+    /// A state by its number and that of its method, bytes copied and of the source, end, and id, source and description.
+    fn read(
+        (number, method): (u32, u32),
+        bytes: (u64, u64),
+        ended: i64,
+        [id, source, description]: [&str; 3],
+    ) -> io::Result<Self> {
         Ok(Self {
             status: Status::of(number)?,
             copied: bytes.0,
@@ -127,7 +132,7 @@ impl CopyState {
             id: id.to_owned(),
             source: source.to_owned(),
             description: description.to_owned(),
-            in_blocks: false,
+            in_blocks: method == ioctl::BLOCKS_METHOD,
         })
     }
 }
@@ -327,7 +332,7 @@ pub(super) struct Leftover {
 }
 
 /// Kinds of what is left, with their numbers.
-const KINDS: [(u32, &str); 7] = [
+const KINDS: [(u32, &str); 8] = [
     (ioctl::BACKUP, "snapshot"),
     (ioctl::HIDDEN, "hidden file"),
     (ioctl::LEASED, "lease"),
@@ -335,6 +340,7 @@ const KINDS: [(u32, &str); 7] = [
     (ioctl::MOVE_TREE, "renamed directory"),
     (ioctl::PENDING_COPY, "pending copy"),
     (ioctl::BLOCKS, "uncommitted blocks"),
+    (ioctl::GIVEN_UP, "unfinished copy"),
 ];
 
 /// Some of what is left below an open directory; with `clean`, after it was ended as far as that can be. True at the end.
@@ -549,7 +555,8 @@ fn tree(top: &Path, selection: Selection, found: &mut Vec<Row>) -> Result<(), Fa
         }
         for (entry, [path, id, source, description]) in ioctl::records(copies.count, &copies.records) {
             let bytes = (entry.bytes_copied, entry.total_bytes);
-            let read = || CopyState::read(entry.status, bytes, entry.completion_time, [id, source, description]);
+            let numbers = (entry.status, entry.method);
+            let read = || CopyState::read(numbers, bytes, entry.completion_time, [id, source, description]);
             let state = (entry.status != 0).then(read).transpose().map_err(|error| about(top, &error))?;
             found.push(Row { path: top.join(path), state, started: Some(entry.modified), archive: None });
         }

@@ -11,6 +11,7 @@ pub(crate) mod lease;
 pub(crate) mod leftovers;
 pub(in crate::fs) mod mark;
 pub(crate) mod method;
+pub(in crate::fs) mod overtake;
 pub(in crate::fs) mod restore;
 pub(in crate::fs) mod run;
 pub(in crate::fs) mod spec;

@@ -75,6 +75,9 @@ pub(crate) enum Intent {
     Lease { of: Named, id: String },
     /// Blocks of a file that has no blob yet, with ids of that origin.
     Blocks { of: Named, ids: String },
+    /// A Copy Blob of that id, of that version of a source, was given up for blocks, which are not committed yet. No source
+    /// if it cannot be named.
+    Overtaken { of: Named, from: Option<Named>, etag: String, id: String },
     /// A file is written as a whole under a hidden name, and then renamed over it. The note comes when all of it is there:
     /// the version that it is to replace.
     Detour { by: Named, of: Named },

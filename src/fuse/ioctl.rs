@@ -117,6 +117,7 @@ fn copy_order(copy: &Copy, ino: Ino) -> Result<CopyOrder<'_>> {
         name: field("destination", &copy.destination)?,
         no_replace: has(OrderFlags::NO_REPLACE),
         no_wait: has(OrderFlags::NO_WAIT),
+        followed: has(OrderFlags::FOLLOWED),
         tier: (!tier.is_empty()).then_some(tier),
         metadata: field("metadata", &copy.metadata)?,
         keep: has(OrderFlags::SNAPSHOT_FIRST),
@@ -169,11 +170,15 @@ async fn lease(fs: &Arc<Fs>, ino: Ino, mut lease: Lease, who: &Credentials) -> R
     Ok(lease.as_bytes().to_vec())
 }
 
+fn method(state: &CopyState) -> u32 {
+    if state.in_blocks { BLOCKS_METHOD } else { BLOB_METHOD }
+}
+
 async fn status(fs: &Arc<Fs>, ino: Ino) -> Result<Vec<u8>> {
     let state = fs.control().copy_state(ino).await?;
     let mut status = Status::new_zeroed();
     status.status = number(state.status);
-    status.method = if state.in_blocks { BLOCKS_METHOD } else { BLOB_METHOD };
+    status.method = method(&state);
     status.bytes_copied = state.bytes_copied;
     status.total_bytes = state.total_bytes;
     status.completion_time = state.completion_time.map_or(0, seconds);
@@ -308,6 +313,7 @@ fn state(records: &mut Records, found: &Found, ended_since: Option<i64>) -> bool
     let mut texts = [&*found.path, "", "", ""];
     if let Some(copy) = copy {
         entry.status = number(copy.status);
+        entry.method = method(copy);
         (entry.bytes_copied, entry.total_bytes) = (copy.bytes_copied, copy.total_bytes);
         entry.completion_time = copy.completion_time.map_or(0, seconds);
         texts[1] = copy.id.as_str();
@@ -332,6 +338,7 @@ async fn leftovers(fs: &Arc<Fs>, fh: Fh, mut leftovers: Leftovers, who: &Credent
             Remnant::MoveTree => ioctl::MOVE_TREE,
             Remnant::Copy => ioctl::PENDING_COPY,
             Remnant::Blocks => ioctl::BLOCKS,
+            Remnant::GivenUp => ioctl::GIVEN_UP,
         };
         entry.error = match left.fate {
             Fate::Clean | Fate::Done => 0,

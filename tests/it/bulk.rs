@@ -382,6 +382,7 @@ impl Asked {
             name,
             no_replace: false,
             no_wait: false,
+            followed: false,
             tier: None,
             metadata: "",
             keep: false,

@@ -192,19 +192,24 @@ fn a_destination_tells_of_the_copy_by_its_id() {
 #[test]
 fn the_end_of_a_copy_that_only_this_mount_knows_of_is_known_of_the_version_that_it_left() {
     let (jobs, job) = (Jobs::default(), job("b"));
-    let (one, two) = (ETag::new("1"), ETag::new("2"));
+    let (one, two, source) = (ETag::new("1"), ETag::new("2"), ETag::new("of the source"));
     job.set_in_blocks(true);
     job.publish(Progress::Pending(3));
     let aborted = Progress::Failed(failure(&job.destination, CopyFailure::Aborted { id: job.id.to_string() }));
     for (ended, etag, status, bytes) in
         [(aborted, None, CopyStatus::Aborted, 3), (success(), Some(one.clone()), CopyStatus::Success, job.total)]
     {
-        jobs.record(&job.destination, etag.clone(), job.state(&ended));
+        jobs.record(&job.destination, etag.clone(), Some(source.clone()), job.state(&ended));
         let known = jobs.ended(&job.destination, etag.as_ref()).unwrap();
         assert_eq!((known.status, known.bytes_copied, known.in_blocks), (status, bytes, true));
         assert!(known.completion_time.is_some());
         assert_eq!(jobs.ended(&job.destination, Some(&two)), None);
     }
+    // By the service's clock, and only of a success is it known what was copied.
+    let made = jobs.ended(&job.destination, Some(&one)).unwrap();
+    assert_eq!(made.completion_time, Some(properties().last_modified));
+    assert_eq!(jobs.copied(&job.destination, &one), Some(source));
+    assert_eq!(jobs.copied(&job.destination, &two), None);
     assert_eq!(jobs.ended(&job.destination, None), None);
     assert_eq!(jobs.ended(&blob("other"), Some(&one)), None);
 }

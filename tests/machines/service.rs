@@ -15,7 +15,7 @@ use crate::devstore::{self, CopyAction, CopyRate, Devstore, PolicyChange};
 use crate::fs::attr::{Defaults, Permissions};
 use crate::fs::copies::job::CopyJob;
 use crate::fs::copies::run::Copies;
-use crate::fs::copies::spec::{CopyOptions, CopySpec};
+use crate::fs::copies::spec::{CopyOptions, CopySpec, Kept};
 use crate::fs::lease::LeaseSource;
 use crate::fs::method::CopyMethod;
 use crate::fs::tree::{Blob, Place};
@@ -115,14 +115,11 @@ impl Service {
         self.store.content(ACCOUNT, "box", name).unwrap()
     }
 
-    /// Starts a copy of `s` onto `destination`, of which there is a backup if it is there.
+    /// Starts a copy of `s` onto `destination`, which is kept if it is there.
     pub(super) async fn copy_onto(&self, destination: &Blob) -> Arc<CopyJob> {
         let from = super::blob("s");
         let there = self.client.blob(&destination.path).properties().await.ok().map(Arc::new);
-        let backup = match &there {
-            Some(there) => Some(self.copies.back_up((destination, None), there, None).await.unwrap()),
-            None => None,
-        };
+        let kept = there.clone().map(|before| Kept { ino: None, before });
         let version = Some(Arc::new(self.properties("s").await));
         let lifetime = Duration::from_secs(60);
         let start = CopySpec {
@@ -134,7 +131,7 @@ impl Service {
             tier: None,
             tags: Tags::new(),
             seal: None,
-            options: CopyOptions { source: Some(from.clone()), replaced: there, backup, ..CopyOptions::default() },
+            options: CopyOptions { source: Some(from.clone()), replaced: there, kept, ..CopyOptions::default() },
         };
         let job = self.copies.start_copy(start).await.unwrap();
         until("the lease of its source", || self.copies.leases.holder(&from).is_some()).await;

@@ -18,7 +18,7 @@ use crate::fs::content::read::Version;
 use crate::fs::content::recall::recall_if_possible;
 use crate::fs::copies::job::{CopyJob, Progress, failure, types_differ};
 use crate::fs::copies::run::Copies;
-use crate::fs::copies::spec::{CopyOptions, CopySpec};
+use crate::fs::copies::spec::{CopyOptions, CopySpec, Kept};
 use crate::fs::names::attr::{self, AttrChange, FileKind};
 use crate::fs::names::tree::{Origin, is_grown};
 use crate::store::{BlobProperties, BlobType, Metadata, Precondition};
@@ -89,7 +89,11 @@ impl CopyDestinations {
         let version = input.version(&state)?;
         let version = version.ok_or_else(|| Error::fs(libc::EBUSY, "the source has no content in the service yet"))?;
         version.refuse_pending()?;
-        Ok((self.files.tree.origin(input.file.ino)?, version))
+        let origin = self.files.tree.origin(input.file.ino)?;
+        if let Some(blob) = origin.current() {
+            self.copies.jobs.refuse_emptied(&blob)?;
+        }
+        Ok((origin, version))
     }
 
     pub(crate) async fn copy_onto(
@@ -118,12 +122,8 @@ impl CopyDestinations {
         let is_new = state.version.is_none();
         let url = self.files.service.source_url(&from.blob, from.revision.as_ref(), &to).await?;
         let tags = self.files.service.tags_of_origin(from, source).await?;
-        let backup = match &state.version {
-            Some(there) if self.files.config.keep_on_abort => {
-                Some(self.copies.back_up((&to, Some(output.ino)), &there.properties, None).await?)
-            }
-            _ => None,
-        };
+        let kept = state.version.as_ref().filter(|_| self.files.config.keep_on_abort);
+        let kept = kept.map(|there| Kept { ino: Some(output.ino), before: there.properties.clone() });
         let start = CopySpec {
             source: url,
             version: Some(source.clone()),
@@ -142,7 +142,8 @@ impl CopyDestinations {
                 source: from.current(),
                 from: Some(from.blob.account),
                 replaced: state.version.as_ref().map(|version| version.properties.clone()),
-                backup,
+                kept,
+                awaited: self.files.config.copy_wait,
                 caller: Some(caller),
                 ..CopyOptions::default()
             },
@@ -235,6 +236,9 @@ impl CopyDestinations {
             Content::Copying(copying) => Some(copying.job),
             _ => None,
         };
+        if let (Some(job), Ok(view)) = (&job, self.files.tree.view(file.ino)) {
+            job.goes_to(view.parent, &view.name);
+        }
         let now = async {
             let blob = self.files.tree.blob(file.ino)?;
             self.files.service.blob(&blob).properties().await

@@ -2,8 +2,9 @@
 //!
 //! The service fetches the source range by range, many at a time, each pinned to the version that is copied; one Put
 //! Block List then makes the destination what Copy Blob would have made of it: content headers, metadata, tags and tier.
-//! Until that, the destination is what it was. A block that is staged and never committed is gone after a week (§9), so
-//! that whoever stops has nothing to undo.
+//! Until that, the destination is what it was. Blocks that are staged and never committed are gone after a week (§9). Those
+//! of a new name are dropped by whoever stops: nothing is there then, and with a hierarchical namespace they would keep
+//! the directory from being removed, so there the journal has them, too.
 //!
 //! The service keeps no state of such a copy. Its [`CopyJob`] is all there is of it, and this mount the authority:
 //! [`Jobs::own_state`] is what attributes and commands show of it, an abort is a word to the job, and what became of
@@ -16,14 +17,15 @@
 //! [`Jobs::ended`]: crate::fs::copies::jobs::Jobs::ended
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use tracing::{debug, info};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
 
 use crate::error::{CopyFailure, Error, OptionalExtension, Result};
 use crate::fs::block_ids::BlockIds;
@@ -31,13 +33,15 @@ use crate::fs::copies::job::{CopyJob, Progress, failure};
 use crate::fs::copies::method::{Measure, Method, Pair, Rates};
 use crate::fs::copies::run::{BLOCKS_AT_ONCE as AT_ONCE, Copies};
 use crate::fs::copies::spec::CopyOptions;
+use crate::fs::journal::{Entry, Intent};
 use crate::fs::names::attr;
 use crate::fs::names::tree::Blob;
 use crate::fs::service::Service;
 use crate::store::{
-    BlobProperties, BlobSettings, BlobType, BlockId, BlockRef, CopyRequest, ETag, LARGEST_BLOCK_FROM_URL, Precondition,
-    SourceRange, WriteOptions,
+    BlobProperties, BlobSettings, BlobType, BlockId, BlockRef, CopyRequest, ETag, Keeping, LARGEST_BLOCK_FROM_URL,
+    Precondition, SourceRange, WriteOptions,
 };
+use crate::sync::lock;
 
 /// Bytes of the first blocks, as many as are under way at once: small enough to be measured after a second, and large
 /// enough that the request is not most of it.
@@ -51,6 +55,9 @@ const MOST: u64 = 49_000;
 
 /// Longest that a caller waits for the first block. What takes longer is slow, and nobody can be killed meanwhile.
 const ADMISSION: Duration = Duration::from_secs(5);
+
+/// Longest that requests on their way are waited for when nothing comes of them any more.
+const LAST: Duration = Duration::from_secs(1);
 
 /// Between two looks at how fast blocks are.
 const LOOK: Duration = Duration::from_millis(500);
@@ -78,6 +85,8 @@ pub(in crate::fs) struct BlockCopy {
     pub(crate) destination: Blob,
     pub(crate) request: CopyRequest,
     pub(crate) source: Arc<BlobProperties>,
+    /// The source, if it is a blob as it is now.
+    origin: Option<Blob>,
 }
 
 /// A copy whose first block is there.
@@ -87,6 +96,8 @@ pub(in crate::fs) struct Admitted {
     /// The blob that is replaced.
     there: Option<BlobProperties>,
     precondition: Precondition,
+    /// Of blocks that would be in the way.
+    entry: Option<Entry>,
 }
 
 impl Admitted {
@@ -102,6 +113,14 @@ enum Staged {
     /// By an abort.
     Stopped,
     /// Copy Blob would have been faster.
+    Behind,
+}
+
+/// The reason why no more blocks are staged.
+enum Halt {
+    Done,
+    Failed,
+    Stopped,
     Behind,
 }
 
@@ -154,6 +173,7 @@ impl BlockCopy {
             destination: destination.clone(),
             request: request.clone(),
             source: source.clone(),
+            origin: options.source.clone(),
         })
     }
 
@@ -179,9 +199,17 @@ impl BlockCopy {
             slots: self.slots.clone(),
             destination: self.destination.clone(),
             source: self.source.clone(),
+            origin: self.origin.clone(),
             request,
             ..*self
         }
+    }
+
+    /// What a journal has of the Copy Blob that is given up.
+    pub(crate) fn overtaken(&self, job: &CopyJob) -> Intent {
+        let (of, from) = (self.service.named(&self.destination), self.origin.as_ref());
+        let from = from.map(|from| self.service.named(from));
+        Intent::Overtaken { of, from, etag: self.source.etag.to_string(), id: job.id.to_string() }
     }
 
     /// Stages the first block. `None` if the destination is not what the request wants, or anybody has something against
@@ -219,8 +247,17 @@ impl BlockCopy {
         };
         let ids = BlockIds::beside(&blocks);
         let first = ids.next()?;
-        self.stage_one(&first, 0..FIRST.min(self.source.size)).await?;
-        Ok(Some(Admitted { ids, first, there, precondition }))
+        let is_in_the_way = there.is_none() && self.service.client(self.destination.account).has_directories();
+        let intent = || Intent::Blocks { of: self.service.named(&self.destination), ids: ids.origin() };
+        let entry = is_in_the_way.then(|| self.service.journal.begin(intent()));
+        if let Err(error) = self.stage_one(&first, 0..FIRST.min(self.source.size)).await {
+            // Without an answer it may be there.
+            if let Some(entry) = entry.filter(|_| error.status() != 0) {
+                entry.end();
+            }
+            return Err(error);
+        }
+        Ok(Some(Admitted { ids, first, there, precondition, entry }))
     }
 
     async fn stage_one(&self, id: &BlockId, range: Range<u64>) -> Result<()> {
@@ -229,22 +266,32 @@ impl BlockCopy {
         client.stage_block_from_url(id, &part, self.request.lease.as_ref()).await
     }
 
-    /// The copy to its end; `None` if it turns out to be slower than the Copy Blob that was given up for it, of which
-    /// only a `trial` asks.
-    pub(crate) async fn run(&self, job: &CopyJob, admitted: &Admitted, trial: bool) -> Option<Progress> {
+    /// The copy to its end; `None` if it comes to none and the Copy Blob that was given up for it is to do it, of which
+    /// only a `trial` asks: it turns out to be slower, cannot be made in blocks, or is stopped.
+    pub(crate) async fn run(&self, job: &CopyJob, admitted: Admitted, trial: bool) -> Option<Progress> {
         let (destination, id) = (&self.destination.path, &job.id);
         info!(%destination, source = %self.request.source, %id, "copied in blocks");
         let began = Instant::now();
-        let staged = match self.stage(job, admitted, trial).await {
-            Ok(Staged::All(blocks)) => self.commit(job, admitted, &blocks).await,
+        let made = match self.stage(job, &admitted, trial).await {
+            Ok(Staged::All(blocks)) => self.commit(job, &admitted, &blocks).await,
+            Ok(Staged::Stopped) if trial => return None,
             Ok(Staged::Stopped) => Err(failure(&job.destination, CopyFailure::Aborted { id: id.to_string() })),
             Ok(Staged::Behind) => {
                 info!(%destination, %id, "slower in blocks than by Copy Blob");
                 return None;
             }
+            Err(error) if trial && !error.is_of_another_source() => {
+                warn!(%destination, %id, %error, "it cannot be copied in blocks");
+                return None;
+            }
             Err(error) => Err(failed_at_source(job, error)),
         };
-        Some(match staged {
+        match &made {
+            Ok(_) => admitted.entry.iter().for_each(Entry::end),
+            Err(_) if admitted.there.is_none() => self.drop_blocks(admitted).await,
+            Err(_) => {}
+        }
+        Some(match made {
             Ok(properties) => {
                 let (total, elapsed) = (self.source.size, began.elapsed());
                 self.note(Method::Blocks, Measure { total, copied: total, elapsed });
@@ -255,46 +302,101 @@ impl BlockCopy {
         })
     }
 
+    /// Takes away the blocks of a name that has no blob, as [`drop_blocks`] does. Not where the container would keep the
+    /// empty blob that this takes, or may not be asked whether it does: there they are gone after a week.
+    ///
+    /// [`drop_blocks`]: crate::store::BlockBlobClient::drop_blocks
+    async fn drop_blocks(&self, Admitted { ids, entry, .. }: Admitted) {
+        let Blob { account, path } = &self.destination;
+        let dropped = async {
+            let container = self.service.client(*account).container(&path.container).properties().await?;
+            if container.keeping != Keeping::Nothing {
+                return Ok(false);
+            }
+            let origin = ids.origin();
+            self.service.blob(&self.destination).block_blob().drop_blocks(|id| BlockIds::is_of(&origin, id)).await
+        };
+        match dropped.await {
+            Ok(true) => entry.iter().for_each(Entry::end),
+            Ok(false) => debug!(blob = %path, "blocks stay beside those of somebody else, or in what keeps everything"),
+            Err(error) => debug!(blob = %path, %error, "blocks of a copy that came to nothing are left"),
+        }
+    }
+
+    /// Stages all blocks but the first. Of a new name nothing is on its way when it returns, unless that takes too long.
     async fn stage(&self, job: &CopyJob, admitted: &Admitted, trial: bool) -> Result<Staged> {
         let ranges = ranges(self.source.size);
         let underway: u64 = ranges.iter().take(AT_ONCE).map(|range| range.end - range.start).sum();
         let first = FIRST.min(self.source.size);
-        let (copied, began) = (AtomicU64::new(first), Instant::now());
+        let (copied, began) = (&AtomicU64::new(first), Instant::now());
         job.publish(Progress::Pending(first));
-        let copied = &copied;
-        let work = ranges.into_iter().enumerate().skip(1).map(|(number, range)| {
-            let id = admitted.ids.next();
-            async move {
-                let (id, len) = (id?, range.end - range.start);
-                let slot = self.slots.acquire().await;
+        let (halt, failed) = (&CancellationToken::new(), &Mutex::new(None));
+        let work = ranges.into_iter().enumerate().skip(1).map(|(number, range)| async move {
+            let slot = tokio::select! {
+                biased;
+                () = halt.cancelled() => return None,
+                slot = self.slots.acquire() => slot,
+            };
+            let len = range.end - range.start;
+            let staged = async {
+                let id = admitted.ids.next()?;
                 self.stage_one(&id, range).await?;
-                drop(slot);
-                let now = copied.fetch_add(len, Ordering::Relaxed) + len;
-                job.publish(Progress::Pending(now));
-                Ok::<_, Error>((number, BlockRef::Uncommitted(id)))
-            }
-        });
-        let all = futures_util::stream::iter(work).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>();
-        let falls_behind = async {
-            loop {
-                tokio::time::sleep(LOOK).await;
-                // Of the first block the time is not known.
-                let copied = copied.load(Ordering::Relaxed) - first;
-                let seen = Measure { total: self.source.size, copied, elapsed: began.elapsed() };
-                if trial && self.rates.is_behind(self.pair, seen, underway, Instant::now()) {
-                    self.note(Method::Blocks, seen);
-                    return;
+                Ok::<_, Error>(id)
+            };
+            let staged = staged.await;
+            drop(slot);
+            match staged {
+                Ok(id) => {
+                    job.publish(Progress::Pending(copied.fetch_add(len, Ordering::Relaxed) + len));
+                    Some((number, BlockRef::Uncommitted(id)))
+                }
+                Err(error) => {
+                    lock(failed).get_or_insert(error);
+                    halt.cancel();
+                    None
                 }
             }
+        });
+        let all = futures_util::stream::iter(work).buffer_unordered(AT_ONCE).collect::<Vec<_>>();
+        let (mut all, mut staged) = (std::pin::pin!(all), Vec::new());
+        let why = tokio::select! {
+            blocks = &mut all => {
+                staged = blocks;
+                Halt::Done
+            }
+            () = halt.cancelled() => Halt::Failed,
+            () = job.stopped.cancelled() => Halt::Stopped,
+            () = self.falls_behind(copied, (first, underway), began), if trial => Halt::Behind,
         };
-        let mut blocks = tokio::select! {
-            blocks = all => blocks?,
-            () = job.stopped.cancelled() => return Ok(Staged::Stopped),
-            () = falls_behind => return Ok(Staged::Behind),
-        };
+        if !matches!(why, Halt::Done) {
+            halt.cancel();
+            if admitted.there.is_none() {
+                let _ = tokio::time::timeout(LAST, &mut all).await;
+            }
+        }
+        match (lock(failed).take(), why) {
+            (_, Halt::Stopped) => return Ok(Staged::Stopped),
+            (_, Halt::Behind) => return Ok(Staged::Behind),
+            (Some(error), _) => return Err(error),
+            (None, Halt::Done | Halt::Failed) => {}
+        }
+        let mut blocks: Vec<_> = staged.into_iter().flatten().collect();
         blocks.push((0, BlockRef::Uncommitted(admitted.first.clone())));
         blocks.sort_by_key(|(number, _)| *number);
         Ok(Staged::All(blocks.into_iter().map(|(_, block)| block).collect()))
+    }
+
+    /// Returns when Copy Blob is seen to have been faster. Of the `first` bytes the time is not known.
+    async fn falls_behind(&self, copied: &AtomicU64, (first, underway): (u64, u64), began: Instant) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let copied = copied.load(Ordering::Relaxed) - first;
+            let seen = Measure { total: self.source.size, copied, elapsed: began.elapsed() };
+            if self.rates.is_behind(self.pair, seen, underway, Instant::now()) {
+                self.note(Method::Blocks, seen);
+                return;
+            }
+        }
     }
 
     /// Put Block List: from here on it is too late for an abort.

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{CopyFailure, Error};
 use crate::fs::caller::Caller;
 use crate::fs::copies::backup::Backup;
+use crate::fs::names::attr::Ino;
 use crate::fs::names::tree::Blob;
 use crate::store::{BlobProperties, BlobType, CopyId, CopyState, CopyStatus, LeaseId};
 use crate::sync::lock;
@@ -59,6 +60,8 @@ pub struct CopyJob {
     pub(in crate::fs) source: Option<String>,
     /// The service has given it its id.
     pub(in crate::fs) by_copy_blob: bool,
+    /// The name of its destination here, if nobody has that open who sees to it: what is known of it is over with the copy.
+    pub(in crate::fs) name: OnceLock<(Ino, Arc<str>)>,
     /// There is no blob of that name before it is done.
     pub(in crate::fs) makes_name: bool,
     /// It has had a backup from the start.
@@ -69,6 +72,10 @@ pub struct CopyJob {
     pub(in crate::fs) in_blocks: AtomicBool,
     /// It is made in blocks no further.
     pub(in crate::fs) stopped: CancellationToken,
+    /// It is to be left to the service, which begins it anew.
+    pub(in crate::fs) left: AtomicBool,
+    /// It is: this mount does nothing for it any more.
+    pub(in crate::fs) handed_over: CancellationToken,
 }
 
 impl CopyJob {
@@ -86,17 +93,31 @@ impl CopyJob {
             backup: Mutex::default(),
             source: None,
             by_copy_blob: true,
+            name: OnceLock::new(),
             makes_name: false,
             restores: false,
             begun_anew: Mutex::default(),
             in_blocks: AtomicBool::new(false),
             stopped: CancellationToken::new(),
+            left: AtomicBool::new(false),
+            handed_over: CancellationToken::new(),
         }
     }
 
     /// Its id at the service.
     pub(in crate::fs) fn service_id(&self) -> CopyId {
         lock(&self.begun_anew).clone().unwrap_or_else(|| self.id.clone())
+    }
+
+    /// It is a Copy Blob again, of that id.
+    pub(in crate::fs) fn set_begun_anew(&self, id: CopyId) {
+        *lock(&self.begun_anew) = Some(id);
+        self.set_in_blocks(false);
+    }
+
+    /// Its id at the service is another one than it had at first.
+    pub(in crate::fs) fn is_begun_anew(&self) -> bool {
+        lock(&self.begun_anew).is_some()
     }
 
     /// This mount makes it in blocks, of which the service keeps no state.
@@ -113,6 +134,24 @@ impl CopyJob {
         self.by_copy_blob
     }
 
+    /// The mount ends. A copy that was the service's at first is so again, all others are made no further. Returns when
+    /// that is done.
+    pub(in crate::fs) async fn leave(&self) {
+        if self.was_by_copy_blob() && !self.stopped.is_cancelled() {
+            self.left.store(true, Ordering::Release);
+        }
+        self.stopped.cancel();
+        tokio::select! {
+            () = self.ended() => {}
+            () = self.handed_over.cancelled() => {}
+        }
+    }
+
+    /// Nobody has aborted it: the service is to go on with it.
+    pub(in crate::fs) fn is_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
+    }
+
     /// What it replaced comes back if it is no success.
     pub(in crate::fs) fn restores(&self) -> bool {
         self.restores
@@ -120,7 +159,7 @@ impl CopyJob {
 
     /// What the service shows is not how it is.
     pub(in crate::fs) fn is_known_here(&self) -> bool {
-        self.is_in_blocks() || lock(&self.begun_anew).is_some()
+        self.is_in_blocks() || self.is_begun_anew()
     }
 
     /// Its state with that progress, as a blob would show it.
@@ -132,9 +171,7 @@ impl CopyJob {
         let (status, bytes_copied, description) = match progress {
             Progress::Pending(copied) => (CopyStatus::Pending, *copied, None),
             Progress::Success(_) => (CopyStatus::Success, self.total, None),
-            Progress::Failed(Error::Copy { failure: CopyFailure::Aborted { .. }, .. }) => {
-                (CopyStatus::Aborted, seen, None)
-            }
+            failed if is_abort(failed) => (CopyStatus::Aborted, seen, None),
             Progress::Failed(Error::Copy { failure: CopyFailure::Failed { description, .. }, .. }) => {
                 (CopyStatus::Failed, seen, Some(description.clone()))
             }
@@ -146,10 +183,16 @@ impl CopyJob {
             source: self.source.clone(),
             bytes_copied,
             total_bytes: self.total,
-            completion_time: (status != CopyStatus::Pending).then(SystemTime::now),
+            completion_time: completed(progress),
             description,
             in_blocks: self.is_in_blocks(),
         }
+    }
+
+    /// What is heard of that name in a directory, or path from there, before the copy ends is not believed afterwards.
+    pub(in crate::fs) fn goes_to(&self, dir: Ino, path: &str) {
+        // It is said once.
+        let _ = self.name.set((dir, path.into()));
     }
 
     pub(in crate::fs) fn set_work(&self, work: AbortHandle) {
@@ -238,6 +281,19 @@ impl CopyJob {
     }
 }
 
+/// The end of a copy, by the service's clock: that of the copy, or else of the version that it made. An end that is no
+/// success is none there, and has the time of this machine.
+fn completed(progress: &Progress) -> Option<SystemTime> {
+    match progress {
+        Progress::Pending(_) => None,
+        Progress::Success(made) => {
+            let told = made.copy.as_ref().and_then(|copy| copy.completion_time);
+            Some(told.unwrap_or(made.last_modified))
+        }
+        Progress::Failed(_) => Some(SystemTime::now()),
+    }
+}
+
 /// The progress of our copy by the destination's properties (X16).
 pub(crate) fn look(destination: &Blob, id: &CopyId, properties: BlobProperties) -> Progress {
     match &properties.copy {
@@ -258,6 +314,11 @@ pub(crate) fn look(destination: &Blob, id: &CopyId, properties: BlobProperties) 
 pub(crate) fn types_differ(to: &Blob, is: BlobType, from: &impl std::fmt::Display, comes: Option<BlobType>) -> Error {
     let (to, is, comes) = (&to.path, is.as_str(), comes.map_or("blob of another type", BlobType::as_str));
     Error::OtherType { what: format!("{to} is a {is} and {from} gives a {comes}: a copy cannot change the type") }
+}
+
+/// It was aborted.
+pub(in crate::fs) fn is_abort(progress: &Progress) -> bool {
+    matches!(progress, Progress::Failed(Error::Copy { failure: CopyFailure::Aborted { .. }, .. }))
 }
 
 pub(crate) fn failure(destination: &Blob, failure: CopyFailure) -> Error {

@@ -8,8 +8,8 @@ use lru::LruCache;
 
 use crate::error::{Error, Result};
 use crate::fs::copies::job::{CopyJob, Progress};
-use crate::fs::names::tree::Blob;
-use crate::store::{CopyState, ETag};
+use crate::fs::names::tree::{Blob, BlobDir};
+use crate::store::{CopyState, CopyStatus, ETag};
 use crate::sync::lock;
 
 /// The copies that are followed, by their destinations.
@@ -22,6 +22,8 @@ pub(crate) struct Jobs {
 struct EndedCopy {
     /// The version that it left, if it left anything.
     etag: Option<ETag>,
+    /// The version of the source that it is a copy of.
+    copied: Option<ETag>,
     state: CopyState,
 }
 
@@ -53,9 +55,16 @@ impl Jobs {
         lock(&self.all).get(blob)?.upgrade()
     }
 
-    /// Remembers how a copy ended, as long as the destination is the version that it left.
-    pub(crate) fn record(&self, destination: &Blob, etag: Option<ETag>, state: CopyState) {
-        lock(&self.ended).put(destination.clone(), EndedCopy { etag, state });
+    /// Remembers how a copy of that version of its source ended, as long as the destination is the version that it left.
+    pub(crate) fn record(&self, destination: &Blob, etag: Option<ETag>, copied: Option<ETag>, state: CopyState) {
+        lock(&self.ended).put(destination.clone(), EndedCopy { etag, copied, state });
+    }
+
+    /// The version of its source that a blob of that version was copied from, where this mount alone knows it.
+    pub(crate) fn copied(&self, destination: &Blob, etag: &ETag) -> Option<ETag> {
+        let mut ended = lock(&self.ended);
+        let last = ended.get(destination)?;
+        (last.state.status == CopyStatus::Success && last.etag.as_ref() == Some(etag)).then(|| last.copied.clone())?
     }
 
     /// How the last copy onto a blob of that version ended; none if it is of another version by now.
@@ -93,11 +102,27 @@ impl Jobs {
         self.pending(blob).is_some_and(|job| job.is_in_blocks() && job.was_by_copy_blob())
     }
 
-    /// Those that are pending below a name and not known to the service.
+    /// EBUSY for who would take such a blob for an empty one.
+    pub(crate) fn refuse_emptied(&self, blob: &Blob) -> Result<()> {
+        match self.is_emptied(blob) {
+            true => Err(Error::fs(libc::EBUSY, format!("{}: its content is still being copied", blob.path))),
+            false => Ok(()),
+        }
+    }
+
+    /// Those that are pending to blobs that are meant, and not known to the service.
     pub(crate) fn known_here(&self, is_meant: impl Fn(&Blob) -> bool) -> Vec<Arc<CopyJob>> {
         let jobs = lock(&self.all);
         let meant = jobs.iter().filter(|(destination, _)| is_meant(destination));
         let pending = |job: &Arc<CopyJob>| job.is_in_blocks() && matches!(job.progress(), Progress::Pending(_));
         meant.filter_map(|(_, job)| job.upgrade()).filter(pending).collect()
+    }
+
+    /// EBUSY while a copy in blocks goes to a blob in that directory: under another name they could not be committed.
+    pub(crate) fn refuse_copied_below(&self, dir: &BlobDir) -> Result<()> {
+        match self.known_here(|blob| dir.holds(blob)).first() {
+            Some(job) => Err(Error::copy_pending(job.destination.path.name.as_str())),
+            None => Ok(()),
+        }
     }
 }

@@ -7,6 +7,7 @@
 //! | a lease | the journal, which has its id | given back; it ends by itself within a minute |
 //! | a blob under a hidden name | the journal | takes the name of the file that it is the new content of, if that is still the version it was written for |
 //! | blocks under such a name, or of a new file, where directories are | the journal | dropped |
+//! | an empty file, where a copy was given up for blocks | the journal | copied anew by the service, if its source is as it was |
 //! | a copy that is pending, blocks without a blob | the listing | by themselves |
 //!
 //! The journal says where to look; what is done follows from what is found at the service then, and each request is on
@@ -17,6 +18,7 @@
 //! the listing. Nothing is changed by looking.
 
 mod end;
+mod overtaken;
 mod renames;
 
 use std::collections::{HashSet, VecDeque};
@@ -51,6 +53,8 @@ pub enum Remnant {
     MoveTree,
     /// A copy that is pending.
     Copy,
+    /// A copy that was given up for blocks.
+    GivenUp,
     /// Blocks that were never committed.
     Blocks,
 }
@@ -109,11 +113,21 @@ enum Task {
     },
     /// Each on condition of its version.
     Delete(Vec<(Blob, ETag)>),
+    /// The copy is begun anew.
+    CopyAnew(Box<GivenUp>),
     /// The blob is renamed over that version of another one.
     Rename {
         over: Blob,
         replaces: ETag,
     },
+}
+
+/// A copy to be begun anew.
+struct GivenUp {
+    from: Blob,
+    version: Arc<BlobProperties>,
+    /// The empty blob that it left.
+    over: Arc<BlobProperties>,
 }
 
 /// What looking has come to: what is to become of it, what that means, what ends it.
@@ -373,6 +387,7 @@ impl Leftovers {
             Intent::MoveTree { from, to, replaces } => self.judge_tree((from, to), *replaces, &unfinished).await,
             Intent::Blocks { ids, .. } => self.judge_blocks(&blob, ids).await,
             Intent::Lease { id, .. } => self.judge_lease(&blob, id).await,
+            Intent::Overtaken { from, etag, id, .. } => self.judge_overtaken(&blob, from.as_ref(), etag, id).await,
             Intent::Detour { .. } => match &other {
                 Some(file) => self.judge_detour(&blob, file, unfinished.note.as_deref()).await,
                 None => return,
@@ -420,6 +435,7 @@ impl Leftovers {
             Intent::Backup { of } => (Remnant::Backup, blob(of)?, None),
             Intent::Blocks { of, .. } => (Remnant::Blocks, blob(of)?, None),
             Intent::Lease { of, .. } => (Remnant::Lease, blob(of)?, None),
+            Intent::Overtaken { of, .. } => (Remnant::GivenUp, blob(of)?, None),
             Intent::Detour { by, of, .. } => (Remnant::Hidden, blob(by)?, Some(blob(of)?)),
         })
     }

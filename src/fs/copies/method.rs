@@ -27,9 +27,9 @@ use crate::sync::lock;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum CopyMethod {
     /// Whichever is faster, as measured.
+    #[default]
     Auto,
     /// Copy Blob.
-    #[default]
     Blob,
     /// Put Block From URL, where the blobs allow it.
     Blocks,

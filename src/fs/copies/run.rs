@@ -9,6 +9,7 @@
 //! other operations (`synchronous`).
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -19,7 +20,7 @@ use crate::error::{CopyFailure, Error, Result};
 use crate::fs::background::BackgroundTasks;
 use crate::fs::caller::Caller;
 use crate::fs::config::Config;
-use crate::fs::copies::job::{CopyJob, LONGEST_POLL, Progress, failure, look};
+use crate::fs::copies::job::{CopyJob, LONGEST_POLL, Progress, failure, is_abort, look};
 use crate::fs::copies::jobs::Jobs;
 use crate::fs::copies::lease::{LeaseReport, SourceLeases};
 use crate::fs::copies::method::Rates;
@@ -45,6 +46,8 @@ pub(in crate::fs) struct Copies {
     pub(crate) background: BackgroundTasks,
     pub(crate) rates: Arc<Rates>,
     pub(crate) block_slots: Arc<Semaphore>,
+    /// The mount ends: nothing is begun that needs it.
+    pub(crate) ending: AtomicBool,
 }
 
 /// Requests at once for all copies in blocks. No byte of them comes here, so it is the service that bounds them: it
@@ -58,7 +61,8 @@ impl Copies {
         let leases = Arc::new(SourceLeases::new(&background, Some(service.journal.clone())));
         let (rates, block_slots) = (Arc::default(), Arc::new(Semaphore::new(BLOCKS_AT_ONCE)));
         let (open, jobs) = (names.open.clone(), Jobs::default());
-        Self { service, config, tree, open, jobs, leases, background, rates, block_slots }
+        let ending = AtomicBool::new(false);
+        Self { service, config, tree, open, jobs, leases, background, rates, block_slots, ending }
     }
 }
 
@@ -258,7 +262,7 @@ impl Copies {
     }
 
     /// Looks at the destination until our copy has ended: how. `None` when nobody waits any more for a copy that was
-    /// started elsewhere. It is told as it is, pending, when `is_slow` says so of the bytes that are copied.
+    /// started elsewhere, or one is left to the service. It is told as it is, pending, when `is_slow` says so of the bytes that are copied.
     pub(crate) async fn poll_to_the_end(
         &self,
         job: &Arc<CopyJob>,
@@ -266,11 +270,21 @@ impl Copies {
     ) -> Option<Progress> {
         let mut pause = FIRST_POLL;
         let mut blind_since = None;
+        let mut is_told = false;
         loop {
             let until_next = if job.somebody_waits() { pause } else { pause.max(IDLE_POLL.min(pause * 2)) };
             tokio::select! {
                 () = tokio::time::sleep(until_next) => {}
                 () = job.poll_now.notified() => pause = FIRST_POLL,
+                // It was aborted while it was in blocks, and is not any more.
+                () = job.stopped.cancelled(), if !is_told => {
+                    if job.is_left() {
+                        job.handed_over.cancel();
+                        return None;
+                    }
+                    is_told = self.abort_at_service(job).await;
+                    pause = FIRST_POLL;
+                }
             }
             if job.foreign && Arc::strong_count(job) == 1 {
                 return None;
@@ -312,6 +326,23 @@ impl Copies {
         }
     }
 
+    /// Abort Copy Blob of a copy that nobody wants any more. False if it has to be tried again.
+    async fn abort_at_service(&self, job: &CopyJob) -> bool {
+        let options = AbortOptions { lease: job.lease.as_ref() };
+        match self.service.blob(&job.destination).abort_copy(&job.service_id(), &options).await {
+            Ok(()) => true,
+            Err(error) => {
+                debug!(destination = %job.destination.path, id = %job.id, %error, "cannot abort a copy");
+                // A refusal is an answer, and how it has ended is seen next.
+                let is_over = (400..500).contains(&error.status());
+                if !is_over {
+                    tokio::time::sleep(FIRST_POLL).await;
+                }
+                is_over
+            }
+        }
+    }
+
     /// Waits for the job's end. A caller with a pending signal is let go with EINTR; the copy goes on.
     pub(crate) async fn wait_for_copy(&self, job: &CopyJob, caller: Caller) -> Result<Arc<BlobProperties>> {
         loop {
@@ -335,6 +366,11 @@ impl Copies {
         let client = self.service.blob(blob);
         // C54: look first, and abort only what is pending. C55: with the id that is there, or the caller's.
         let state = client.properties().await?.copy;
+        // Meanwhile it may have been given up for blocks, and goes on in them.
+        let goes_on = || self.jobs.pending(blob).filter(|job| job.is_in_blocks());
+        if let Some(job) = goes_on() {
+            return self.abort_blocks(&job, id).await;
+        }
         let none = || Error::NoPendingCopy { target: blob.path.to_string() };
         let Some(state) = state.filter(|state| state.status == CopyStatus::Pending) else { return Err(none()) };
         let job = self.jobs.of(blob).filter(|job| job.service_id() == state.id);
@@ -342,7 +378,11 @@ impl Copies {
             return Err(Error::stale(format!("{}: another copy is pending: {}", blob.path, state.id)));
         }
         let lease = job.as_ref().and_then(|job| job.lease.as_ref());
-        match client.abort_copy(&state.id, &AbortOptions { lease }).await {
+        let aborted = client.abort_copy(&state.id, &AbortOptions { lease }).await;
+        if let Some(job) = goes_on() {
+            return self.abort_blocks(&job, id).await;
+        }
+        match aborted {
             Ok(()) => {
                 info!(destination = %blob.path, id = %state.id, "copy has been aborted");
                 if let Some(job) = job {
@@ -375,7 +415,7 @@ impl Copies {
         job.stopped.cancel();
         job.ended().await;
         match job.progress() {
-            Progress::Failed(Error::Copy { failure: CopyFailure::Aborted { .. }, .. }) => {
+            aborted if is_abort(&aborted) => {
                 info!(destination = %path, id = %job.id, "copy has been aborted");
                 Ok(())
             }

@@ -3,11 +3,20 @@
 use std::sync::Arc;
 
 use crate::fs::caller::Caller;
-use crate::fs::copies::backup::Backup;
 use crate::fs::copies::lease::LeaseSource;
 use crate::fs::copies::method::CopyMethod;
+use crate::fs::names::attr::Ino;
 use crate::fs::names::tree::{AccountId, Blob};
 use crate::store::{BlobProperties, BlobType, CopyRequest, CopySource, LeaseId, Metadata, Precondition, Tags};
+
+/// A blob that is to come back if a copy onto it is no success.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    /// Its node, if there is one.
+    pub ino: Option<Ino>,
+    /// The version that is replaced.
+    pub before: Arc<BlobProperties>,
+}
 
 /// The treatment of source and destination besides copying.
 #[derive(Default, Clone)]
@@ -24,8 +33,12 @@ pub(crate) struct CopyOptions {
     pub replaced: Option<Arc<BlobProperties>>,
     /// The caller's lease of the destination (X5).
     pub lease: Option<LeaseId>,
-    /// The backup that is restored if the copy is no success, and deleted if it is.
-    pub backup: Option<Backup>,
+    /// What is restored if the copy is no success. A Copy Blob takes it at its start, so it is kept before; blocks leave
+    /// it where it is.
+    pub kept: Option<Kept>,
+    /// Somebody waits for the end and hears of it. A copy that nobody waits for is left to the service alone, unless
+    /// blocks are asked for.
+    pub awaited: bool,
     pub caller: Option<Caller>,
 }
 

@@ -2,49 +2,45 @@
 //!
 //! Before the end of a job is told to anybody, what belongs to it is settled: its part in the lease of the source
 //! (`lease`), and what it replaced, which comes back or is let go (`restore`). The copy itself is [`Copies::begin`] and
-//! what follows (`run`), or goes in blocks (`blocks`), from its start or when a Copy Blob is too slow (`method`).
+//! what follows (`run`), or goes in blocks (`blocks`), from its start or when a Copy Blob is too slow (`method`, `overtake`).
 
 use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
-use crate::error::{CopyFailure, Error, Result};
-use crate::fs::copies::backup::OwnWrite;
+use crate::error::{Error, Result};
+use crate::fs::copies::backup::{Backup, OwnWrite};
 use crate::fs::copies::blocks::{Admitted, BlockCopy};
-use crate::fs::copies::job::{CopyJob, Progress, failure};
+use crate::fs::copies::job::{CopyJob, Progress, is_abort};
 use crate::fs::copies::lease::{LeaseSource, LeasedCopy, SourceLease};
 use crate::fs::copies::method::{CopyMethod, Measure, Method};
+use crate::fs::copies::overtake::Overtaking;
 use crate::fs::copies::run::{Begun, Copies, total_of};
-use crate::fs::copies::spec::{CopyOptions, CopySpec};
+use crate::fs::copies::spec::{CopyOptions, CopySpec, Kept};
 use crate::fs::names::tree::Blob;
-use crate::store::{AbortOptions, BlobProperties, BlobType, CopyId, CopyRequest, CopyState, CopyStatus, ETag};
-use crate::sync::lock;
+use crate::store::{BlobProperties, BlobType, CopyId, CopyRequest, CopyState, CopyStatus, ETag};
 
-impl Copies {
-    /// Starts a copy, with a lease of its source and what is to come back if it is no success. The job is done at once
-    /// when the service says so, and followed otherwise.
-    pub(crate) async fn start_copy(self: &Arc<Self>, spec: CopySpec) -> Result<Arc<CopyJob>> {
-        let backup = spec.options.backup.clone();
-        let started = self.start_leased(spec).await;
-        if let (Err(error), Some(backup)) = (&started, backup) {
-            self.never_started(&backup, error).await;
-        }
-        started
-    }
+/// A copy that is being started.
+struct Start {
+    destination: Blob,
+    request: CopyRequest,
+    version: Option<Arc<BlobProperties>>,
+    options: CopyOptions,
+    /// The lease of its source, if it was to be taken before.
+    lease: Option<SourceLease>,
+}
 
+impl Start {
     /// The copy in blocks, if it may be one, and whether it begins as one.
-    fn in_blocks(
-        &self,
-        destination: &Blob,
-        request: &CopyRequest,
-        version: Option<&Arc<BlobProperties>>,
-        options: &CopyOptions,
-    ) -> (Option<BlockCopy>, Method) {
-        let copy = || BlockCopy::of(self, destination, request, version, options);
-        match options.method.unwrap_or(self.config.copy_method) {
+    fn in_blocks(&self, copies: &Copies) -> (Option<BlockCopy>, Method) {
+        let Self { destination, request, version, options, .. } = self;
+        let copy = || BlockCopy::of(copies, destination, request, version.as_ref(), options);
+        match options.method.unwrap_or(copies.config.copy_method) {
             CopyMethod::Blob => (None, Method::Blob),
             CopyMethod::Blocks => (copy(), Method::Blocks),
+            // Nobody would hear that it has ended with the mount.
+            CopyMethod::Auto if !options.awaited => (None, Method::Blob),
             CopyMethod::Auto => {
                 let copy = copy();
                 let first = copy.as_ref().map_or(Method::Blob, BlockCopy::better);
@@ -53,59 +49,108 @@ impl Copies {
         }
     }
 
-    async fn start_leased(self: &Arc<Self>, spec: CopySpec) -> Result<Arc<CopyJob>> {
+    /// It comes to nothing.
+    async fn give_up(self) {
+        if let Some(lease) = self.lease {
+            lease.release().await;
+        }
+    }
+}
+
+impl Copies {
+    /// Starts a copy, with a lease of its source and what is to come back if it is no success. The job is done at once
+    /// when the service says so, and followed otherwise.
+    pub(crate) async fn start_copy(self: &Arc<Self>, spec: CopySpec) -> Result<Arc<CopyJob>> {
         let (destination, version) = (spec.destination.clone(), spec.version.clone());
         let (request, options) = spec.into_request();
         // A finite lease forbids it (X5), also one of our own.
         self.leases.release(&destination).await;
-        let policy = options.lease_source.unwrap_or(self.config.lease_source);
-        let early = match policy {
+        let lease = match options.lease_source.unwrap_or(self.config.lease_source) {
             LeaseSource::Always => self.lease_source(&options, version.as_deref(), &destination, None).await,
             LeaseSource::Pending | LeaseSource::Never => None,
         };
-        let (mut blocks, first) = self.in_blocks(&destination, &request, version.as_ref(), &options);
+        let start = Start { destination, request, version, options, lease };
+        let (mut blocks, first) = start.in_blocks(self);
         if let Some(copy) = blocks.take_if(|_| first == Method::Blocks)
             && let Some(admitted) = copy.admit().await
         {
-            return Ok(self.start_blocks(copy, admitted, options, early));
+            return Ok(self.start_blocks(copy, admitted, start));
         }
+        // It takes what is there at its start.
+        let backup = match &start.options.kept {
+            Some(Kept { ino, before }) => {
+                match self.back_up((&start.destination, *ino), before, start.options.lease.clone()).await {
+                    Ok(backup) => Some(backup),
+                    Err(error) => {
+                        start.give_up().await;
+                        return Err(error);
+                    }
+                }
+            }
+            None => None,
+        };
+        let started = self.start_by_service(start, backup.clone(), blocks).await;
+        if let (Err(error), Some(backup)) = (&started, backup) {
+            self.never_started(&backup, error).await;
+        }
+        started
+    }
+
+    /// Copy Blob, or what can be done where that cannot read the source. `backup`: of what it replaces; `blocks`: it may
+    /// be given up for those.
+    async fn start_by_service(
+        self: &Arc<Self>,
+        start: Start,
+        backup: Option<Backup>,
+        blocks: Option<BlockCopy>,
+    ) -> Result<Arc<CopyJob>> {
+        let Start { destination, request, version, options, .. } = &start;
         let started = Instant::now();
-        let begun = match self.begin(&destination, &request, version.as_deref(), &options).await {
+        let begun = match self.begin(destination, request, version.as_deref(), options).await {
             Ok(begun) => begun,
             Err(error) => {
-                if let Some(lease) = early {
-                    lease.release().await;
-                }
+                let destination = destination.clone();
+                start.give_up().await;
                 self.explain_lease(&destination, &error).await;
                 return Err(error);
             }
         };
-        let Begun::Accepted(id, progress) = begun else {
-            return self.copy_synchronously(destination, request, version, options, early).await;
-        };
+        let Begun::Accepted(id, progress) = begun else { return self.copy_synchronously(start, backup).await };
+        let Start { destination, request, version, options, lease } = start;
         let job = Arc::new(CopyJob {
             lease: options.lease.clone(),
-            restores: options.backup.is_some(),
-            backup: Mutex::new(options.backup.clone()),
+            restores: backup.is_some(),
+            backup: Mutex::new(backup),
             source: Some(request.source.to_string()),
             ..CopyJob::new(destination, id, total_of(version.as_deref(), &progress), progress.clone())
         });
         if !matches!(progress, Progress::Pending(_)) {
-            self.finish(&job, early, &progress).await;
+            self.finish(&job, lease, &progress).await;
             return Ok(job);
         }
         self.jobs.add(&job);
         let (copies, followed) = (self.clone(), job.clone());
         tokio::spawn(async move {
-            let lease = match early {
-                None if policy == LeaseSource::Pending => {
-                    copies.lease_source(&options, version.as_deref(), &followed.destination, Some(&followed.id)).await
-                }
-                early => early,
-            };
+            let lease = copies.lease_pending(lease, &options, version.as_deref(), &followed).await;
             copies.poll_and_finish(&followed, lease, blocks.map(|copy| (copy, started))).await;
         });
         Ok(job)
+    }
+
+    /// The lease of the source of a copy that is pending, unless there is one already.
+    async fn lease_pending(
+        &self,
+        early: Option<SourceLease>,
+        options: &CopyOptions,
+        version: Option<&BlobProperties>,
+        job: &CopyJob,
+    ) -> Option<SourceLease> {
+        match options.lease_source.unwrap_or(self.config.lease_source) {
+            LeaseSource::Pending if early.is_none() => {
+                self.lease_source(options, version, &job.destination, Some(&job.id)).await
+            }
+            _ => early,
+        }
     }
 
     /// C40 to C43.
@@ -167,7 +212,7 @@ impl Copies {
         let ended = match (self.poll_to_the_end(job, is_slow).await, &blocks) {
             (Some(Progress::Pending(copied)), Some((copy, started))) => {
                 copy.note(Method::Blob, measure(copied, *started));
-                self.overtake(job, copy, &mut left).await
+                Overtaking { copies: self, job, copy }.run(&mut left).await
             }
             (Some(ended), blocks) => {
                 if let (Some((copy, started)), Progress::Success(_)) = (blocks, &ended) {
@@ -179,36 +224,41 @@ impl Copies {
         };
         if let Some(ended) = ended {
             self.finish(job, lease, &ended).await;
-            self.record(job, &ended, left);
-            job.publish(ended);
+            let copied = blocks.as_ref().map(|(copy, _)| copy.source.etag.clone());
+            self.record(job, &ended, left, copied);
+            self.tell(job, ended);
         }
     }
 
-    /// Remembers the end of a copy of which the service knows nothing; `left`: the version that is there if it was no
-    /// success.
-    fn record(&self, job: &CopyJob, ended: &Progress, left: Option<ETag>) {
-        if job.is_known_here() {
+    /// Tells all who wait how a job has ended. What was heard of its destination meanwhile, such as that it is empty, is
+    /// asked for anew.
+    fn tell(&self, job: &CopyJob, ended: Progress) {
+        if let Some((dir, path)) = job.name.get().filter(|_| job.is_known_here()) {
+            self.tree.invalidate_path(*dir, path);
+        }
+        job.publish(ended);
+    }
+
+    /// Remembers the end of a copy of which the service knows nothing, or not all; `left`: the version that is there if it
+    /// was no success, `copied`: that of the source.
+    fn record(&self, job: &CopyJob, ended: &Progress, left: Option<ETag>, copied: Option<ETag>) {
+        // An abort, of blocks too, leaves what the service has of the Copy Blob that they took the place of.
+        let is_shown = job.was_by_copy_blob() && !job.is_begun_anew() && is_abort(ended);
+        if job.is_known_here() && !is_shown {
             let etag = match ended {
                 Progress::Success(properties) => Some(properties.etag.clone()),
                 Progress::Pending(_) | Progress::Failed(_) => left,
             };
-            self.jobs.record(&job.destination, etag, job.state(ended));
+            self.jobs.record(&job.destination, etag, copied, job.state(ended));
         }
     }
 
     /// A copy that is in blocks from its start. What it is to replace stays until its end.
-    fn start_blocks(
-        self: &Arc<Self>,
-        copy: BlockCopy,
-        admitted: Admitted,
-        options: CopyOptions,
-        early: Option<SourceLease>,
-    ) -> Arc<CopyJob> {
+    fn start_blocks(self: &Arc<Self>, copy: BlockCopy, admitted: Admitted, start: Start) -> Arc<CopyJob> {
+        let Start { options, lease, .. } = start;
         let id = CopyId::new(&uuid::Uuid::new_v4().to_string());
         let job = Arc::new(CopyJob {
             lease: options.lease.clone(),
-            restores: options.backup.is_some(),
-            backup: Mutex::new(options.backup.clone()),
             source: Some(copy.request.source.to_string()),
             by_copy_blob: false,
             makes_name: admitted.replaces().is_none(),
@@ -218,95 +268,32 @@ impl Copies {
         self.jobs.add(&job);
         let (copies, followed) = (self.clone(), job.clone());
         tokio::spawn(async move {
-            let policy = options.lease_source.unwrap_or(copies.config.lease_source);
-            let lease = match early {
-                None if policy == LeaseSource::Pending => {
-                    copies.lease_source(&options, Some(&copy.source), &copy.destination, Some(&followed.id)).await
-                }
-                early => early,
-            };
-            if let Some(ended) = copy.run(&followed, &admitted, false).await {
+            let lease = copies.lease_pending(lease, &options, Some(&copy.source), &followed).await;
+            let (replaces, copied) = (admitted.replaces(), copy.source.etag.clone());
+            if let Some(ended) = copy.run(&followed, admitted, false).await {
                 copies.finish(&followed, lease, &ended).await;
-                copies.record(&followed, &ended, admitted.replaces());
-                followed.publish(ended);
+                copies.record(&followed, &ended, replaces, Some(copied));
+                copies.tell(&followed, ended);
             }
         });
         job
     }
 
-    /// Gives a Copy Blob up for blocks, and takes it up again if those turn out to be slower. `left` becomes the version
-    /// that the destination has until the blocks are committed.
-    async fn overtake(&self, job: &Arc<CopyJob>, copy: &BlockCopy, left: &mut Option<ETag>) -> Option<Progress> {
-        let client = self.service.blob(&job.destination);
-        info!(destination = %job.destination.path, id = %job.id, "a slow copy goes on in blocks");
-        job.set_in_blocks(true);
-        let aborted = client.abort_copy(&job.id, &AbortOptions { lease: job.lease.as_ref() }).await;
-        if let Err(error) = aborted {
-            // Mostly it has ended (X12).
-            debug!(destination = %job.destination.path, id = %job.id, %error, "a slow copy cannot be aborted");
-            job.set_in_blocks(false);
-            return self.poll_to_the_end(job, |_| false).await;
-        }
-        let there = match client.properties().await {
-            Ok(there) => there,
-            Err(error) => return Some(Progress::Failed(error)),
-        };
-        if there.copy.as_ref().is_none_or(|shown| shown.id != job.id) {
-            return Some(Progress::Failed(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() })));
-        }
-        *left = Some(there.etag.clone());
-        let copy = copy.onto(there.etag);
-        if let Some(admitted) = copy.admit().await
-            && let Some(ended) = copy.run(job, &admitted, true).await
-        {
-            return Some(ended);
-        }
-        self.begin_anew(job, &copy).await
-    }
-
-    /// Takes the Copy Blob up again that blocks were to be faster than.
-    async fn begin_anew(&self, job: &Arc<CopyJob>, copy: &BlockCopy) -> Option<Progress> {
-        if job.stopped.is_cancelled() {
-            return Some(Progress::Failed(failure(&job.destination, CopyFailure::Aborted { id: job.id.to_string() })));
-        }
-        match self.begin(&job.destination, &copy.request, Some(&copy.source), &CopyOptions::default()).await {
-            Ok(Begun::Accepted(id, progress)) => {
-                *lock(&job.begun_anew) = Some(id);
-                job.set_in_blocks(false);
-                match progress {
-                    Progress::Pending(_) => self.poll_to_the_end(job, |_| false).await,
-                    ended => Some(ended),
-                }
-            }
-            Ok(Begun::Unreadable) => Some(Progress::Failed(Error::fs(libc::EIO, "the source cannot be read any more"))),
-            Err(error) => Some(Progress::Failed(error)),
-        }
-    }
-
-    /// Copies by the operations that read any URL. `version` is the source as the caller saw it, if it is one of our
-    /// blobs; `lease` its lease, if it has been taken already. A copy that ends with less than the whole leaves the
-    /// destination as it was.
-    async fn copy_synchronously(
-        self: &Arc<Self>,
-        destination: Blob,
-        request: CopyRequest,
-        version: Option<Arc<BlobProperties>>,
-        options: CopyOptions,
-        lease: Option<SourceLease>,
-    ) -> Result<Arc<CopyJob>> {
-        if let Some(version) = version.as_ref().filter(|version| version.blob_type != BlobType::Block) {
+    /// Copies by the operations that read any URL, if the source is none of our blobs or a block blob. A copy that ends
+    /// with less than the whole leaves the destination as it was.
+    async fn copy_synchronously(self: &Arc<Self>, start: Start, backup: Option<Backup>) -> Result<Arc<CopyJob>> {
+        if let Some(version) = start.version.as_ref().filter(|version| version.blob_type != BlobType::Block) {
             // What is fetched becomes a block blob, whatever it was.
-            let (kind, source) = (version.blob_type.as_str(), &request.source);
+            let (kind, source) = (version.blob_type.as_str(), &start.request.source);
             let what = format!("{source} is a {kind}, which the service can only read for a copy by a SAS");
-            if let Some(lease) = lease {
-                lease.release().await;
-            }
+            start.give_up().await;
             return Err(Error::OtherType { what });
         }
+        let Start { destination, request, version, options, lease } = start;
         let total = version.as_ref().map_or(0, |version| version.size);
         let job = Arc::new(CopyJob {
             lease: options.lease,
-            backup: Mutex::new(options.backup),
+            backup: Mutex::new(backup),
             ..CopyJob::new(destination, CopyId::new(""), total, Progress::Pending(0))
         });
         let work = {

@@ -38,7 +38,7 @@ use crate::fs::copies::bulk::{
     Bulk, BulkItem, BulkOptions, Cancellation, Decision, ListingGuard, PendingItem, TreeOrder, lock,
 };
 use crate::fs::copies::job::{CopyJob, Progress, look};
-use crate::fs::copies::spec::{CopyOptions, CopySpec};
+use crate::fs::copies::spec::{CopyOptions, CopySpec, Kept};
 use crate::fs::names::access::{Credentials, READ, SEARCH, WRITE};
 use crate::fs::names::attr::{self, Creation, FileKind, Ino};
 use crate::fs::names::open::OpenNode;
@@ -295,11 +295,7 @@ impl TreeCopies {
     /// Stores what was written below a directory and is not stored yet, so that the listing shows it.
     async fn store_below(&self, dir: &BlobDir) -> Result<()> {
         for file in self.fs.handles.open_files() {
-            let below = self.fs.tree.blob(file.ino).is_ok_and(|blob| {
-                blob.account == dir.account
-                    && blob.path.container == dir.container
-                    && blob.path.name.as_str().starts_with(&dir.prefix)
-            });
+            let below = self.fs.tree.blob(file.ino).is_ok_and(|blob| dir.holds(&blob));
             if below && file.is_unsaved() {
                 let mut state = file.lock().await;
                 self.fs.files.commit(&mut state).await?;
@@ -349,6 +345,7 @@ impl TreeCopies {
                 Err(error) => return Some(failed(&self.fs, &error)),
             };
             permit.succeeded();
+            job.goes_to(bulk.into, &item.path);
             self.fs.tree.invalidate_path(bulk.into, &item.path);
             return Some(match job.progress() {
                 Progress::Success(_) => Outcome::Copied(job.id.clone()),
@@ -362,10 +359,8 @@ impl TreeCopies {
     async fn start_item(&self, item: &BulkItem, options: BulkOptions) -> Result<Arc<CopyJob>> {
         let source = self.fs.service.source_url(&item.from, None, &item.to).await?;
         let tags = self.fs.service.tags_to_keep(&item.from, &item.version).await?;
-        let backup = match &item.replaced {
-            Some(replaced) if options.keep => Some(self.fs.copies.back_up((&item.to, None), replaced, None).await?),
-            _ => None,
-        };
+        let replaced = item.replaced.as_ref().filter(|_| options.keep);
+        let kept = replaced.map(|replaced| Kept { ino: None, before: replaced.clone() });
         let start = CopySpec {
             source,
             // What is copied can be appended to (X23).
@@ -384,7 +379,8 @@ impl TreeCopies {
                 from: Some(item.from.account),
                 method: options.method,
                 lease_source: options.lease_source,
-                backup,
+                kept,
+                awaited: !options.no_wait,
                 ..CopyOptions::default()
             },
         };

@@ -12,7 +12,7 @@ use crate::fs::content::handle::{Content, Fh};
 use crate::fs::copies::job::Progress;
 use crate::fs::copies::lease::{LeaseReport, LeaseSource};
 use crate::fs::copies::method::CopyMethod;
-use crate::fs::copies::spec::{CopyOptions, CopySpec};
+use crate::fs::copies::spec::{CopyOptions, CopySpec, Kept};
 use crate::fs::names::access::{Credentials, READ, SEARCH, WRITE};
 use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::ownership::CopyBy;
@@ -42,6 +42,8 @@ pub struct CopyOrder<'a> {
     pub no_replace: bool,
     /// The answer comes when the service has accepted the copy.
     pub no_wait: bool,
+    /// Whoever orders it waits for its end all the same, and aborts it if it is not wanted any more.
+    pub followed: bool,
     /// Tier of the destination; an archived source needs one (X21).
     pub tier: Option<&'a str>,
     /// `NAME=VALUE` lines, instead of all of the source's; the source's if empty (X3).
@@ -131,14 +133,10 @@ impl Control<'_> {
         let stood_on = version.as_ref().filter(|_| onto_itself).map(|version| version.etag.clone());
         let to = destination.clone();
         let lease = order.lease.map(LeaseId::new);
-        let (precondition, backup) = match target.as_ref().and_then(|target| Some((target.ino, target.properties()?))) {
-            // On condition of what is kept, so that nothing else is replaced.
-            Some((ino, there)) if order.keep || self.fs.config.keep_on_abort => {
-                let backup = self.fs.copies.back_up((&destination, Some(ino)), there, lease.clone()).await?;
-                (Precondition::IfMatch(there.etag.clone()), Some(backup))
-            }
-            _ => (precondition, None),
-        };
+        let kept = target.as_ref().filter(|_| order.keep || self.fs.config.keep_on_abort);
+        let kept = kept.and_then(|target| Some(Kept { ino: Some(target.ino), before: target.properties()?.clone() }));
+        // On condition of what is kept, so that nothing else is replaced.
+        let precondition = kept.as_ref().map_or(precondition, |kept| Precondition::IfMatch(kept.before.etag.clone()));
         let options = CopyOptions {
             source: origin.as_ref().and_then(Origin::current).filter(|_| !onto_itself),
             from: origin.as_ref().map(|origin| origin.blob.account),
@@ -147,7 +145,8 @@ impl Control<'_> {
             // Mostly it is replaced whatever it is.
             replaced: None,
             lease,
-            backup,
+            kept,
+            awaited: order.followed || !order.no_wait,
             caller: Some(caller),
         };
         // What is copied can be appended to (X23); onto itself it stays what it is.
@@ -155,6 +154,9 @@ impl Control<'_> {
         let start = CopySpec { source, version, destination: to, precondition, metadata, tier, tags, seal, options };
         let url = start.source.clone();
         let started = self.fs.copies.start_copy(start).await;
+        if let Ok(job) = &started {
+            job.goes_to(parent, &name);
+        }
         if let (Ok(job), None) = (&started, &target) {
             self.show_copied_to(parent, &name, job).await?;
         }
@@ -327,6 +329,9 @@ impl Control<'_> {
     }
 
     async fn own_source(&self, origin: &Origin, version: Arc<BlobProperties>, to: &Blob) -> Result<ResolvedSource> {
+        if let Some(blob) = origin.current() {
+            self.fs.copies.jobs.refuse_emptied(&blob)?;
+        }
         let url = self.fs.service.source_url(&origin.blob, origin.revision.as_ref(), to).await?;
         let tags = self.fs.service.tags_of_origin(origin, &version).await?;
         Ok(ResolvedSource { url, version: Some(version), tags, origin: Some(origin.clone()) })

@@ -14,7 +14,7 @@ use crate::fs::content::copied_from::CopiedFrom;
 use crate::fs::content::handle::{Content, Copying};
 use crate::fs::copies::job::{CopyJob, Progress};
 use crate::fs::names::attr::{self, FileKind, Ino};
-use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, Observation, Origin};
+use crate::fs::names::tree::{BlobDir, NodeProperties, Observation, Origin};
 use crate::fs::names::walk::Found;
 use crate::fs::ops::control::Control;
 use crate::store::{BlobProperties, CopyState};
@@ -22,12 +22,7 @@ use crate::store::{BlobProperties, CopyState};
 impl Control<'_> {
     /// What copies in blocks are making below a directory, with the state of each.
     pub(in crate::fs) fn made_below(&self, dir: &BlobDir) -> Vec<Found> {
-        let is_below = |blob: &Blob| {
-            blob.account == dir.account
-                && blob.path.container == dir.container
-                && blob.path.name.as_str().starts_with(&dir.prefix)
-        };
-        let made = self.fs.copies.jobs.known_here(is_below).into_iter().filter(|job| job.makes_name);
+        let made = self.fs.copies.jobs.known_here(|blob| dir.holds(blob)).into_iter().filter(|job| job.makes_name);
         made.map(|job| {
             let copy = Some(job.state(&job.progress()));
             let properties = Arc::new(BlobProperties { copy, ..attr::unborn(0) });

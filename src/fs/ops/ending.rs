@@ -80,14 +80,24 @@ impl Ending<'_> {
     /// `bound` in all, and no lease stays behind (M9). Copies that are pending go on without.
     pub async fn shut_down(&self, bound: Duration) {
         let until = Instant::now() + bound;
-        // Nobody else would go on with them, and what they were to replace is there still.
-        for job in self.fs.copies.jobs.known_here(|_| true) {
-            warn!(destination = %job.destination.path, id = %job.id, "a copy in blocks ends with the mount");
-            job.stopped.cancel();
-            let _ = tokio::time::timeout(bound / 4, job.ended()).await;
-        }
+        // Nobody else would go on with them: what was the service's at first is so again, and what the others were to
+        // replace is there still.
+        self.fs.copies.ending.store(true, Ordering::SeqCst);
+        let in_blocks = self.fs.copies.jobs.known_here(|_| true);
+        let left = in_blocks.iter().map(|job| {
+            let of = if job.was_by_copy_blob() { "goes on without" } else { "ends with" };
+            warn!(destination = %job.destination.path, id = %job.id, "a copy in blocks {of} the mount");
+            // Of the others nothing is lost.
+            let bound = if job.was_by_copy_blob() { bound } else { bound / 2 };
+            async move {
+                if tokio::time::timeout(bound, job.leave()).await.is_err() {
+                    warn!(destination = %job.destination.path, id = %job.id, "what has become of a copy is not known");
+                }
+            }
+        });
         // Half of the time is for the leases.
-        if !self.fs.copies.background.done(bound / 2).await {
+        let background = self.fs.copies.background.done(bound / 2);
+        if !tokio::join!(futures_util::future::join_all(left), background).1 {
             warn!("what was left to do at the service has taken too long");
         }
         if tokio::time::timeout_at(until, self.fs.copies.leases.release_all()).await.is_err() {

@@ -57,6 +57,9 @@ impl Fs {
             Place::Revision(place) => return self.directories.remove_revision_dir(parent, name, &place).await,
             _ => return Err(Error::fs(libc::EPERM, "accounts cannot be removed here")),
         };
+        if !self.copies.jobs.known_here(|blob| dir.holds(blob)).is_empty() {
+            return Err(Error::fs(libc::ENOTEMPTY, format!("{name}: something is being copied into it")));
+        }
         let slash = self.directories.slash_marker_if_empty(&view, &dir).await?;
         let client = self.service.client(dir.account);
         match dir.marker() {

@@ -48,7 +48,10 @@ impl Fs {
             }
             handle.version(&state)?
         };
-        let Some(mut version) = version else { return Ok(Bytes::new()) };
+        // A copy was to make it, and has come to nothing.
+        let Some(mut version) = version else {
+            return Err(Error::stale("nothing is there: what was to make it has come to nothing"));
+        };
         // To say that it is empty would be a lie about the content to come (C39).
         if version.properties.size == 0 && self.tree.blob(file.ino).is_ok_and(|blob| self.copies.jobs.is_emptied(&blob))
         {

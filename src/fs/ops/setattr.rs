@@ -79,7 +79,15 @@ impl Fs {
         }
         let file = self.files.acquire(view).await;
         let mut state = file.lock().await;
-        let done = self.files.store_or_keep(&mut state, change, caller).await;
+        // Where the file is open for the copy, they are stored with its end.
+        let refused = match (&state.content, self.tree.blob(view.ino)) {
+            (Content::Copying(_), _) | (_, Err(_)) => Ok(()),
+            (_, Ok(blob)) => self.copies.jobs.refuse_copied_to(&blob),
+        };
+        let done = match refused {
+            Ok(()) => self.files.store_or_keep(&mut state, change, caller).await,
+            Err(error) => Err(error),
+        };
         self.files.release(state).await;
         done
     }

@@ -31,6 +31,7 @@ impl Control<'_> {
             }
             None => None,
         };
+        self.fs.copies.jobs.refuse_emptied(&blob)?;
         let taken = self.fs.service.blob(&blob).create_snapshot().await?;
         info!(blob = %blob.path, moment = %taken.moment(), "snapshot taken");
         // It is there for whoever looks next, also if they have just looked; and where there are versions, the file has

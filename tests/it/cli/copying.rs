@@ -117,6 +117,7 @@ fn the_c_header_says_what_the_code_says() {
             printf("%lu %zu\n", (unsigned long)BLOBCP_IOC_LEASE, offsetof(struct blobcp_lease, holder));
             printf("%lu %zu %zu %u\n", (unsigned long)BLOBCP_IOC_REASON, offsetof(struct blobcp_reason, operation), offsetof(struct blobcp_reason, text), BLOBCP_OF_THE_SOURCE);
             printf("%u %u %u %u\n", BLOBCP_PENDING, BLOBCP_SUCCESS, BLOBCP_ABORTED, BLOBCP_FAILED);
+            printf("%u %u\n", BLOBCP_FOLLOWED, BLOBCP_GIVEN_UP);
         }"#;
     let (file, program) = (dir.path().join("a.c"), dir.path().join("a.out"));
     fs::write(&file, source).unwrap();
@@ -178,6 +179,7 @@ fn the_c_header_says_what_the_code_says() {
             ioctl::OF_THE_SOURCE
         ),
         format!("{} {} {} {}", ioctl::PENDING, ioctl::SUCCESS, ioctl::ABORTED, ioctl::FAILED),
+        format!("{} {}", OrderFlags::FOLLOWED.bits(), ioctl::GIVEN_UP),
     ];
     assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), expected.join("\n"));
 }

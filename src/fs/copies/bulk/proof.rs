@@ -6,7 +6,7 @@
 //! 1. *The service's own record.* The last copy onto the destination is from this very source, it ended with `success`,
 //!    and it ended after the source was last modified: so it copied the version that is there now. The destination was
 //!    not modified since, which would have cleared the record for a block blob, and shows in its time for the other
-//!    types.
+//!    types. Of a copy in blocks there is none: this mount remembers which version of the source it copied.
 //! 2. *The MD5 of the content*, if both have one and they are equal.
 //!
 //! Either way, type, size, content headers and metadata must be equal as well: what somebody changed at the source
@@ -15,20 +15,33 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::store::{BlobProperties, CopyStatus, same_source};
+use crate::store::{BlobProperties, CopyStatus, ETag, same_source};
 
 /// The largest difference between the clocks of two accounts.
 const CLOCKS: Duration = Duration::from_secs(10);
 
-/// Whether the destination is a copy of that version of `source`. `url` is the source's, `one_account` that both are in
-/// one.
-pub(crate) fn is_copy(destination: &BlobProperties, source: &BlobProperties, url: &str, one_account: bool) -> bool {
+/// What there is to compare the last copy onto a blob with.
+pub(crate) struct Record<'a> {
+    /// URL of the source.
+    pub url: &'a str,
+    /// Source and destination are in one account.
+    pub one_account: bool,
+    /// The version of its source that the destination was copied from in blocks, if this mount has done that.
+    pub copied: Option<&'a ETag>,
+}
+
+/// Whether the destination is a copy of that version of `source`.
+pub(crate) fn is_copy(destination: &BlobProperties, source: &BlobProperties, record: &Record<'_>) -> bool {
     let same_face = destination.blob_type == source.blob_type
         && destination.size == source.size
         && destination.headers == source.headers
         && destination.metadata == source.metadata
         && destination.tag_count == source.tag_count;
-    same_face && (has_same_md5(destination, source) || is_recorded(destination, source, url, one_account))
+    let is_that_version = record.copied.is_some_and(|copied| *copied == source.etag);
+    same_face
+        && (has_same_md5(destination, source)
+            || is_recorded(destination, source, record.url, record.one_account)
+            || is_that_version && shows_source(destination, record.url))
 }
 
 /// Whether the content of the destination is provably that of `source`, whatever else it was given: the last copy onto it
@@ -57,7 +70,8 @@ fn has_same_md5(destination: &BlobProperties, source: &BlobProperties) -> bool {
 
 fn is_recorded(destination: &BlobProperties, source: &BlobProperties, url: &str, one_account: bool) -> bool {
     let Some(copy) = &destination.copy else { return false };
-    let Some(ended) = copy.completion_time else { return false };
+    // The blocks may have been read long before the end.
+    let Some(ended) = copy.completion_time.filter(|_| !copy.in_blocks) else { return false };
     // Times count in seconds: within the second of the end, the source may have been changed before or after.
     let margin = if one_account { Duration::ZERO } else { CLOCKS };
     copy.status == CopyStatus::Success
@@ -72,9 +86,9 @@ fn seconds(time: SystemTime) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{is_copy as is_copy_by, *};
     use crate::fs::names::attr::just_written;
-    use crate::store::{BlobSettings, CopyId, CopyState, ETag, Metadata, Written};
+    use crate::store::{BlobSettings, CopyId, CopyState, Metadata, Written};
 
     const URL: &str = "https://a.blob.core.windows.net/c/b%20b";
 
@@ -84,6 +98,10 @@ mod tests {
 
     fn blob(second: u64) -> BlobProperties {
         just_written(5, BlobSettings::default(), Written { etag: ETag::new("e"), last_modified: at(second) })
+    }
+
+    fn is_copy(destination: &BlobProperties, source: &BlobProperties, url: &str, one_account: bool) -> bool {
+        is_copy_by(destination, source, &Record { url, one_account, copied: None })
     }
 
     /// A copy of `URL` that ended in that second.
@@ -110,6 +128,18 @@ mod tests {
         assert!(is_copy(&copy(30), &blob(12), URL, false));
         assert!(!is_copy(&copy(20), &blob(10), "https://a.blob.core.windows.net/c/other", true));
         assert!(!is_copy(&blob(20), &blob(10), URL, true), "no record: it was written otherwise");
+    }
+
+    /// The blocks of a copy are read before its end, so that its time proves nothing.
+    #[test]
+    fn a_copy_in_blocks_is_proof_of_the_version_that_was_copied() {
+        let mut made = copy(60);
+        made.copy.as_mut().unwrap().in_blocks = true;
+        let (same, other) = (ETag::new("e"), ETag::new("other"));
+        let by = |copied, url| is_copy_by(&made, &blob(10), &Record { url, one_account: false, copied });
+        assert!(by(Some(&same), URL));
+        assert!(!by(Some(&same), "https://a.blob.core.windows.net/c/other"));
+        assert!(!by(Some(&other), URL) && !by(None, URL));
     }
 
     #[test]

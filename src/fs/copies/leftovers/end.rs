@@ -40,6 +40,7 @@ impl Leftovers {
             Task::DeleteSnapshot(revision) => self.delete_snapshot(&left.blob, revision).await,
             Task::Restore { snapshot, taken, over } => self.bring_back(&left.blob, snapshot, taken, over).await,
             Task::DropBlocks { of } => self.drop_blocks(&left.blob, of.as_deref()).await,
+            Task::CopyAnew(given_up) => self.begin_given_up(&left.blob, given_up).await,
             Task::Release(id) => self.give_back(&left.blob, id).await,
             Task::Rename { over, replaces } => self.take_place(&left.blob, over, replaces).await,
         };

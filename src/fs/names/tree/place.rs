@@ -31,6 +31,13 @@ impl BlobDir {
         Self { prefix: format!("{}{name}/", self.prefix), ..self.clone() }
     }
 
+    /// Whether a blob is in this directory, or in one below it.
+    pub fn holds(&self, blob: &Blob) -> bool {
+        blob.account == self.account
+            && blob.path.container == self.container
+            && blob.path.name.as_str().starts_with(&self.prefix)
+    }
+
     /// The blob that marks this directory; none marks a container.
     pub fn marker(&self) -> Option<Result<Blob>> {
         let name = BlobName::parse(self.prefix.strip_suffix('/')?).map_err(Error::from);

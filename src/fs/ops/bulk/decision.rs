@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::config::Config;
 use crate::fs::copies::bulk::progress::{Outcome, Skip};
+use crate::fs::copies::bulk::proof::{Record, is_copy};
 use crate::fs::copies::bulk::{BulkOptions, Decision};
 use crate::fs::names::access::Credentials;
 use crate::fs::names::attr::{self, FileKind, Ino};
@@ -47,7 +48,7 @@ impl TreeCopies {
         if from == to {
             return Ok(Decision::refused(libc::EINVAL, "source and destination are the same file"));
         }
-        if version.is_pending() {
+        if version.is_pending() || self.fs.copies.jobs.is_emptied(from) {
             return Ok(Decision::refused(libc::EBUSY, "its content is still being copied"));
         }
         let metadata = self.metadata_of(candidate, who)?;
@@ -70,7 +71,9 @@ impl TreeCopies {
                 let url = self.fs.service.blob(from).url();
                 let told = metadata.clone().map(|metadata| BlobProperties { metadata, ..(*version).clone() });
                 let version = told.as_ref().unwrap_or(version);
-                if crate::fs::copies::bulk::proof::is_copy(&existing, version, &url, from.account == to.account) {
+                let copied = self.fs.copies.jobs.copied(to, &existing.etag);
+                let record = Record { url: &url, one_account: from.account == to.account, copied: copied.as_ref() };
+                if is_copy(&existing, version, &record) {
                     return Ok(Decision::Settled(Outcome::Skipped(Skip::Same)));
                 }
                 Some(existing)

@@ -86,6 +86,9 @@ impl<'f> Renaming<'f> {
         if let Some(target) = target {
             self.fs.directories.refuse_unless_empty(target, new).await?;
         }
+        let jobs = &self.fs.copies.jobs;
+        jobs.refuse_copied_below(old)?;
+        jobs.refuse_copied_below(new)?;
         let files = self.not_locked(dir, held);
         self.lock_files(held, files).await
     }

@@ -100,6 +100,8 @@ impl<'f> Renaming<'f> {
             let late = async {
                 let files = self.not_locked(source.ino, &held);
                 let none = files.is_empty();
+                // One that has begun since.
+                self.fs.copies.jobs.refuse_copied_below(old)?;
                 self.lock_files(&mut held, files).await?;
                 let late = self.late_moves(source.ino, old, new, &moves, began)?;
                 if none && late.is_empty() {
