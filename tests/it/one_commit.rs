@@ -283,3 +283,77 @@ f.close()",
     assert_eq!(world.stored("b"), "one two");
     assert_eq!(world.ok("getfattr --only-values -n user.blob.tag.t b"), "1");
 }
+
+/// As `tar --xattrs` makes a file that has attributes.
+const MADE: &str = "
+os.mknod('b', 0o640)
+os.setxattr('b', 'user.blob.meta.color', b'red')
+os.setxattr('b', 'user.blob.content_type', b'text/x-log')
+os.setxattr('b', 'user.blob.meta.mtime', b'2001-02-03T04:05:06Z')
+os.setxattr('b', 'user.blob.tag.team', b'ours')";
+
+#[test]
+fn a_file_that_is_made_given_attributes_and_then_opened_to_write_is_stored_once() {
+    let world = world();
+    let program = format!(
+        "{MADE}
+o = os.open('b', os.O_WRONLY | os.O_CREAT)
+os.write(o, b'content')
+os.utime(o, (1000, 1000))
+os.fchmod(o, 0o600)
+os.close(o)"
+    );
+    python(&world, &program);
+    assert_writes(&world, &[("PutBlob", 1)]);
+    let now = world.properties(ONE, "b").unwrap();
+    assert_eq!((world.stored("b"), now.metadata.get("color")), ("content".into(), Some("red")));
+    assert_eq!(now.headers.content_type.as_deref(), Some("text/x-log"));
+    assert_eq!(world.ok("stat -c '%a %Y' b; getfattr --only-values -n user.blob.tag.team b"), "600 1000\nours");
+}
+
+#[test]
+fn a_file_that_is_made_and_not_opened_is_stored_soon_with_its_attributes() {
+    let world = world();
+    assert_eq!(python(&world, &format!("{MADE}\nprint(os.listdir(), os.stat('b').st_size)")), "['b'] 0\n");
+    eventually("it is stored", || world.is_stored("b"));
+    assert_writes(&world, &[("PutBlob", 1)]);
+    assert_eq!(world.properties(ONE, "b").unwrap().metadata.get("color"), Some("red"));
+    assert_eq!(world.ok("stat -c '%a %y' b"), "640 2001-02-03 04:05:06.000000000 +0000\n");
+    // One that is gone by then does not come back.
+    python(&world, &MADE.replace("'b'", "'c'").replace("tag.team", "meta.team"));
+    world.ok("rm c; ! test -e c");
+    // What is made later is stored later.
+    python(&world, "os.mknod('later')");
+    eventually("the later one is stored", || world.is_stored("later"));
+    assert!(!world.is_stored("c"));
+}
+
+#[test]
+fn a_file_that_is_made_is_not_stored_over_what_another_client_has_made_meanwhile() {
+    let world = world();
+    let ran = Gated::run(
+        &world,
+        &format!(
+            "{MADE}\no = os.open('b', os.O_WRONLY)\nos.write(o, b'content')\ngate()\ntry: os.close(o)\nexcept OSError as e: print(errno.errorcode[e.errno])"
+        ),
+        || world.put("b", "theirs"),
+    );
+    assert_eq!((ran.stdout.as_str(), ran.code), ("EEXIST\n", Some(0)), "{}", ran.stderr);
+    assert_eq!(world.stored("b"), "theirs");
+}
+
+#[test]
+fn tar_stores_a_file_with_its_attributes_at_once() {
+    let world = world_with_source();
+    let local = tempfile::tempdir().unwrap();
+    let archive = local.path().join("a.tar").display().to_string();
+    world.ok(&format!("tar --xattrs --xattrs-include='user.blob.meta.*' -cf {archive} a"));
+    world.reset_stats();
+    world.ok(&format!("mkdir d; tar --xattrs --xattrs-include='*' -xf {archive} -C d"));
+    let blobs = |operation: &str| world.stats().requests(operation);
+    // The first is the directory.
+    assert_eq!((blobs("PutBlob"), blobs("PutBlock"), blobs("PutBlockList"), blobs("SetBlobMetadata")), (1, 2, 1, 0));
+    let now = world.properties(ONE, "d/a").unwrap();
+    assert_eq!((now.size, now.metadata.get("color")), (SIZE as u64, Some("blue")));
+    assert_eq!(world.ok("stat -c %Y d/a"), "1000\n");
+}
