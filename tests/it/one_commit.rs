@@ -214,6 +214,9 @@ os.setxattr(o, 'user.blob.tag.mine', b'yes')";
 fn cp_a_and_install_store_two_things() {
     for command in ["cp -a a b", "cp -p a b", "install -m 640 a b"] {
         let world = world_with_source();
+        // Its mode and owner are metadata, as its time is.
+        world.ok("chmod 640 a; chown 7 a; ls -l");
+        world.reset_stats();
         world.ok(command);
         let stats = world.stats();
         let writes = stats.requests("CopyBlob") + stats.requests("SetBlobMetadata");
@@ -235,6 +238,31 @@ fn cp_a_and_install_store_two_things() {
             world.store.requests()
         );
     }
+}
+
+#[test]
+fn a_mode_an_owner_and_a_time_that_are_set_as_metadata_wait_for_the_commit_of_who_writes() {
+    let world = world();
+    world.put("b", "old ");
+    world.ok("ls -l");
+    world.reset_stats();
+    let set = "
+o = os.open('b', os.O_WRONLY | os.O_APPEND)
+for name, value in (('permissions', b'0600'), ('owner', b'7'), ('mtime', b'2001-02-03T04:05:06.000000000Z')):
+    os.setxattr(o, 'user.blob.meta.' + name, value)
+    assert os.getxattr('b', 'user.blob.meta.' + name) == value
+assert os.fstat(o).st_mode == 0o100600 and os.stat('b').st_mtime == 981173106";
+    // With content before or none at all.
+    python(&world, &format!("{set}\nos.close(o)"));
+    assert_writes(&world, &[("SetBlobMetadata", 1)]);
+    assert_eq!(world.ok("stat -c '%a %u %y' b"), "600 7 2001-02-03 04:05:06.000000000 +0000\n");
+    world.ok("chmod 644 b; chown 0 b");
+    world.reset_stats();
+    let written = set.replace("\nfor name", "\nos.write(o, b'and new')\nfor name");
+    python(&world, &format!("{written}\nos.close(o)"));
+    let stats = world.stats();
+    assert_eq!((stats.requests("SetBlobMetadata"), stats.requests("PutBlockList")), (0, 1), "{stats:?}");
+    assert_eq!(world.ok("stat -c '%a %u %y' b; cat b"), "600 7 2001-02-03 04:05:06.000000000 +0000\nold and new");
 }
 
 #[test]
@@ -290,6 +318,9 @@ os.mknod('b', 0o640)
 os.setxattr('b', 'user.blob.meta.color', b'red')
 os.setxattr('b', 'user.blob.content_type', b'text/x-log')
 os.setxattr('b', 'user.blob.meta.mtime', b'2001-02-03T04:05:06Z')
+os.setxattr('b', 'user.blob.meta.permissions', b'0600')
+os.setxattr('b', 'user.blob.meta.owner', b'7')
+assert os.getxattr('b', 'user.blob.meta.permissions') == b'0600' and os.stat('b').st_mode == 0o100600
 os.setxattr('b', 'user.blob.tag.team', b'ours')";
 
 #[test]
@@ -318,7 +349,7 @@ fn a_file_that_is_made_and_not_opened_is_stored_soon_with_its_attributes() {
     eventually("it is stored", || world.is_stored("b"));
     assert_writes(&world, &[("PutBlob", 1)]);
     assert_eq!(world.properties(ONE, "b").unwrap().metadata.get("color"), Some("red"));
-    assert_eq!(world.ok("stat -c '%a %y' b"), "640 2001-02-03 04:05:06.000000000 +0000\n");
+    assert_eq!(world.ok("stat -c '%a %u %y' b"), "600 7 2001-02-03 04:05:06.000000000 +0000\n");
     // One that is gone by then does not come back.
     python(&world, &MADE.replace("'b'", "'c'").replace("tag.team", "meta.team"));
     world.ok("rm c; ! test -e c");
@@ -347,7 +378,7 @@ fn tar_stores_a_file_with_its_attributes_at_once() {
     let world = world_with_source();
     let local = tempfile::tempdir().unwrap();
     let archive = local.path().join("a.tar").display().to_string();
-    world.ok(&format!("tar --xattrs --xattrs-include='user.blob.meta.*' -cf {archive} a"));
+    world.ok(&format!("chmod 640 a; tar --xattrs --xattrs-include='user.blob.meta.*' -cf {archive} a"));
     world.reset_stats();
     world.ok(&format!("mkdir d; tar --xattrs --xattrs-include='*' -xf {archive} -C d"));
     let blobs = |operation: &str| world.stats().requests(operation);
@@ -355,5 +386,5 @@ fn tar_stores_a_file_with_its_attributes_at_once() {
     assert_eq!((blobs("PutBlob"), blobs("PutBlock"), blobs("PutBlockList"), blobs("SetBlobMetadata")), (1, 2, 1, 0));
     let now = world.properties(ONE, "d/a").unwrap();
     assert_eq!((now.size, now.metadata.get("color")), (SIZE as u64, Some("blue")));
-    assert_eq!(world.ok("stat -c %Y d/a"), "1000\n");
+    assert_eq!(world.ok("stat -c '%a %Y' d/a"), "640 1000\n");
 }

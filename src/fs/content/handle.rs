@@ -303,6 +303,11 @@ impl OpenFile {
         self.published().chosen.clone()
     }
 
+    /// Mode, owner and time that are to be stored.
+    pub(in crate::fs) fn pending_change(&self) -> AttrChange {
+        self.published().change.clone()
+    }
+
     /// Something of it is lost, and nobody has heard of it.
     pub(in crate::fs) fn has_lost(&self) -> bool {
         self.published().lost
