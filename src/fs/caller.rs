@@ -2,10 +2,10 @@
 //!
 //! A process inside a FUSE request cannot be killed before we reply (fuser answers FUSE_INTERRUPT with ENOSYS), so
 //! whoever answers looks for pending signals: the adapter to the kernel does for all requests, and a handler that waits
-//! for a copy does, too, because the copy is to be aborted then. Two more questions are asked about a FLUSH. Is it the
+//! for a copy does, too, because the copy is to be aborted then. More questions are asked about a FLUSH. Is it the
 //! last one? Shells duplicate descriptors and close the original at once, and the flush of that says nothing about the
-//! file being done. And does the process close the file because it is done with it, or is it being killed, so that the
-//! kernel closes what it had open?
+//! file being done. Does the process close the file because it is done with it, or is it being killed, so that the
+//! kernel closes what it had open? A third one: does the process go on writing by a duplicate (`content/deferred`)?
 //!
 //! Where the process cannot be seen (another PID namespace) the answers are the harmless ones: not interrupted, not
 //! killed, no other descriptor.
@@ -151,6 +151,21 @@ impl<'a> Mounted<'a> {
     }
 }
 
+/// A descriptor of a process, by its fdinfo.
+struct Descriptor {
+    /// Id of the mount in which it is open.
+    mount: String,
+    /// Those of open(2), as the kernel keeps them.
+    flags: i32,
+}
+
+impl Descriptor {
+    /// What is written to it arrives here, and so does its close: not that of a path alone.
+    fn writes(&self) -> bool {
+        self.flags & libc::O_PATH == 0 && self.flags & libc::O_ACCMODE != libc::O_RDONLY
+    }
+}
+
 /// `PF_SIGNALED` of the kernel: a signal ends the thread.
 const PF_SIGNALED: u64 = 0x400;
 
@@ -229,6 +244,13 @@ impl Caller {
         self.mounts_of(ino).any(|mount| self.is_of(&mount, device))
     }
 
+    /// Whether the process has another descriptor that writes to an inode of the filesystem that is `device`. False
+    /// where that cannot be seen. Reads only what can be read at any time.
+    pub async fn goes_on_writing(self, ino: Ino, device: Device) -> bool {
+        let look = move || self.descriptors_of(ino).any(|open| open.writes() && self.is_of(&open.mount, Some(&device)));
+        tokio::task::spawn_blocking(look).await.unwrap_or(false)
+    }
+
     /// What the process has open is kept from us: it is another user's, or in another PID namespace.
     pub fn is_hidden(self) -> bool {
         self.pid == 0
@@ -251,11 +273,22 @@ impl Caller {
     /// Ids of the mounts in which the process has an inode of that number open. Small numbers are in use everywhere:
     /// that of `/dev/null` may be 4, and another mount of ours counts its inodes in the same way.
     fn mounts_of(self, ino: Ino) -> impl Iterator<Item = String> {
+        self.descriptors_of(ino).map(|open| open.mount)
+    }
+
+    /// The descriptors of the process that are of an inode of that number.
+    fn descriptors_of(self, ino: Ino) -> impl Iterator<Item = Descriptor> {
         let wanted = ino.0.to_string();
         fs::read_dir(self.proc("fdinfo")).into_iter().flatten().flatten().filter_map(move |entry| {
             let info = fs::read_to_string(entry.path()).ok()?;
             let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-            (field("ino:")? == wanted).then(|| field("mnt_id:").map(str::to_owned)).flatten()
+            if field("ino:")? != wanted {
+                return None;
+            }
+            Some(Descriptor {
+                mount: field("mnt_id:")?.to_owned(),
+                flags: i32::from_str_radix(field("flags:")?, 8).ok()?,
+            })
         })
     }
 
@@ -377,6 +410,25 @@ mod tests {
         assert!(!me().holds_open(ino, None));
         drop(file);
         assert_eq!(me().mounts_of(ino).count(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_writes_to_a_file_is_told_from_who_reads_it_or_knows_its_path() {
+        use std::os::unix::fs::OpenOptionsExt;
+        let file = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
+        let stat = file.as_file().metadata().unwrap();
+        let (ino, device) =
+            (Ino(stat.ino()), Device(format!("{}:{}", libc::major(stat.dev()), libc::minor(stat.dev()))));
+        let writes = || me().goes_on_writing(ino, device.clone());
+        assert!(writes().await && !me().goes_on_writing(ino, Device("999:999".into())).await);
+        let path = file.into_temp_path();
+        assert!(!writes().await);
+        let _reads = fs::File::open(&path).unwrap();
+        let _knows = fs::File::options().read(true).custom_flags(libc::O_PATH).open(&path).unwrap();
+        assert_eq!(me().descriptors_of(ino).count(), 2);
+        assert!(!writes().await);
+        let _appends = fs::File::options().append(true).open(&path).unwrap();
+        assert!(writes().await);
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub(in crate::fs) mod append;
 pub(in crate::fs) mod chosen;
 pub(in crate::fs) mod commit;
 pub(in crate::fs) mod copied_from;
+pub(in crate::fs) mod deferred;
 pub(in crate::fs) mod destination;
 pub(in crate::fs) mod detour;
 pub(in crate::fs) mod draft;

@@ -589,8 +589,9 @@ fn what_a_blob_cannot_be_is_eperm() {
     world.put("a", "x");
     assert_refused(&world, "os.link('a', 'b')", "EPERM");
     world.ok("python3 -c \"import os, stat; os.mknod('file', stat.S_IFREG | 0o600)\"");
-    assert!(world.stored("file").is_empty());
     assert_eq!(world.ok("ls -A"), "a\nfile\n");
+    eventually("the file is stored", || world.is_stored("file"));
+    assert!(world.stored("file").is_empty());
 }
 
 #[test]

@@ -214,6 +214,9 @@ os.setxattr(o, 'user.blob.tag.mine', b'yes')";
 fn cp_a_and_install_store_two_things() {
     for command in ["cp -a a b", "cp -p a b", "install -m 640 a b"] {
         let world = world_with_source();
+        // Its mode and owner are metadata, as its time is.
+        world.ok("chmod 640 a; chown 7 a; ls -l");
+        world.reset_stats();
         world.ok(command);
         let stats = world.stats();
         let writes = stats.requests("CopyBlob") + stats.requests("SetBlobMetadata");
@@ -235,6 +238,31 @@ fn cp_a_and_install_store_two_things() {
             world.store.requests()
         );
     }
+}
+
+#[test]
+fn a_mode_an_owner_and_a_time_that_are_set_as_metadata_wait_for_the_commit_of_who_writes() {
+    let world = world();
+    world.put("b", "old ");
+    world.ok("ls -l");
+    world.reset_stats();
+    let set = "
+o = os.open('b', os.O_WRONLY | os.O_APPEND)
+for name, value in (('permissions', b'0600'), ('owner', b'7'), ('mtime', b'2001-02-03T04:05:06.000000000Z')):
+    os.setxattr(o, 'user.blob.meta.' + name, value)
+    assert os.getxattr('b', 'user.blob.meta.' + name) == value
+assert os.fstat(o).st_mode == 0o100600 and os.stat('b').st_mtime == 981173106";
+    // With content before or none at all.
+    python(&world, &format!("{set}\nos.close(o)"));
+    assert_writes(&world, &[("SetBlobMetadata", 1)]);
+    assert_eq!(world.ok("stat -c '%a %u %y' b"), "600 7 2001-02-03 04:05:06.000000000 +0000\n");
+    world.ok("chmod 644 b; chown 0 b");
+    world.reset_stats();
+    let written = set.replace("\nfor name", "\nos.write(o, b'and new')\nfor name");
+    python(&world, &format!("{written}\nos.close(o)"));
+    let stats = world.stats();
+    assert_eq!((stats.requests("SetBlobMetadata"), stats.requests("PutBlockList")), (0, 1), "{stats:?}");
+    assert_eq!(world.ok("stat -c '%a %u %y' b; cat b"), "600 7 2001-02-03 04:05:06.000000000 +0000\nold and new");
 }
 
 #[test]
@@ -282,4 +310,81 @@ f.close()",
     );
     assert_eq!(world.stored("b"), "one two");
     assert_eq!(world.ok("getfattr --only-values -n user.blob.tag.t b"), "1");
+}
+
+/// As `tar --xattrs` makes a file that has attributes.
+const MADE: &str = "
+os.mknod('b', 0o640)
+os.setxattr('b', 'user.blob.meta.color', b'red')
+os.setxattr('b', 'user.blob.content_type', b'text/x-log')
+os.setxattr('b', 'user.blob.meta.mtime', b'2001-02-03T04:05:06Z')
+os.setxattr('b', 'user.blob.meta.permissions', b'0600')
+os.setxattr('b', 'user.blob.meta.owner', b'7')
+assert os.getxattr('b', 'user.blob.meta.permissions') == b'0600' and os.stat('b').st_mode == 0o100600
+os.setxattr('b', 'user.blob.tag.team', b'ours')";
+
+#[test]
+fn a_file_that_is_made_given_attributes_and_then_opened_to_write_is_stored_once() {
+    let world = world();
+    let program = format!(
+        "{MADE}
+o = os.open('b', os.O_WRONLY | os.O_CREAT)
+os.write(o, b'content')
+os.utime(o, (1000, 1000))
+os.fchmod(o, 0o600)
+os.close(o)"
+    );
+    python(&world, &program);
+    assert_writes(&world, &[("PutBlob", 1)]);
+    let now = world.properties(ONE, "b").unwrap();
+    assert_eq!((world.stored("b"), now.metadata.get("color")), ("content".into(), Some("red")));
+    assert_eq!(now.headers.content_type.as_deref(), Some("text/x-log"));
+    assert_eq!(world.ok("stat -c '%a %Y' b; getfattr --only-values -n user.blob.tag.team b"), "600 1000\nours");
+}
+
+#[test]
+fn a_file_that_is_made_and_not_opened_is_stored_soon_with_its_attributes() {
+    let world = world();
+    assert_eq!(python(&world, &format!("{MADE}\nprint(os.listdir(), os.stat('b').st_size)")), "['b'] 0\n");
+    eventually("it is stored", || world.is_stored("b"));
+    assert_writes(&world, &[("PutBlob", 1)]);
+    assert_eq!(world.properties(ONE, "b").unwrap().metadata.get("color"), Some("red"));
+    assert_eq!(world.ok("stat -c '%a %u %y' b"), "600 7 2001-02-03 04:05:06.000000000 +0000\n");
+    // One that is gone by then does not come back.
+    python(&world, &MADE.replace("'b'", "'c'").replace("tag.team", "meta.team"));
+    world.ok("rm c; ! test -e c");
+    // What is made later is stored later.
+    python(&world, "os.mknod('later')");
+    eventually("the later one is stored", || world.is_stored("later"));
+    assert!(!world.is_stored("c"));
+}
+
+#[test]
+fn a_file_that_is_made_is_not_stored_over_what_another_client_has_made_meanwhile() {
+    let world = world();
+    let ran = Gated::run(
+        &world,
+        &format!(
+            "{MADE}\no = os.open('b', os.O_WRONLY)\nos.write(o, b'content')\ngate()\ntry: os.close(o)\nexcept OSError as e: print(errno.errorcode[e.errno])"
+        ),
+        || world.put("b", "theirs"),
+    );
+    assert_eq!((ran.stdout.as_str(), ran.code), ("EEXIST\n", Some(0)), "{}", ran.stderr);
+    assert_eq!(world.stored("b"), "theirs");
+}
+
+#[test]
+fn tar_stores_a_file_with_its_attributes_at_once() {
+    let world = world_with_source();
+    let local = tempfile::tempdir().unwrap();
+    let archive = local.path().join("a.tar").display().to_string();
+    world.ok(&format!("chmod 640 a; tar --xattrs --xattrs-include='user.blob.meta.*' -cf {archive} a"));
+    world.reset_stats();
+    world.ok(&format!("mkdir d; tar --xattrs --xattrs-include='*' -xf {archive} -C d"));
+    let blobs = |operation: &str| world.stats().requests(operation);
+    // The first is the directory.
+    assert_eq!((blobs("PutBlob"), blobs("PutBlock"), blobs("PutBlockList"), blobs("SetBlobMetadata")), (1, 2, 1, 0));
+    let now = world.properties(ONE, "d/a").unwrap();
+    assert_eq!((now.size, now.metadata.get("color")), (SIZE as u64, Some("blue")));
+    assert_eq!(world.ok("stat -c '%a %Y' d/a"), "640 1000\n");
 }

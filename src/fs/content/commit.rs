@@ -21,6 +21,7 @@ use tracing::warn;
 use crate::error::{Error, Result};
 use crate::fs::caller::Caller;
 use crate::fs::content::chosen::{may_be_of_what_was_chosen, tags_over};
+use crate::fs::content::deferred::Deferral;
 use crate::fs::content::draft::Basis;
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Locked};
@@ -79,8 +80,10 @@ pub(in crate::fs) async fn commit_finally(files: &Files, locked: &mut Locked) ->
         },
     };
     drop(storing);
-    if let Err(error) = &result {
-        files.names.note_refusal(locked.ino(), error);
+    match &result {
+        Err(error) => files.names.note_refusal(locked.ino(), error),
+        Ok(()) if locked.deferral == Deferral::Failed => locked.deferral = Deferral::Nothing,
+        Ok(()) => {}
     }
     locked.publish();
     result

@@ -15,6 +15,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::error::{Error, Result};
 use crate::fs::caller::{Caller, Process};
 use crate::fs::content::copied_from::CopiedFrom;
+use crate::fs::content::deferred::Deferral;
 use crate::fs::content::draft::Draft;
 use crate::fs::content::extent_map::ExtentMap;
 use crate::fs::content::read::{Lineage, Stream, Version};
@@ -95,13 +96,16 @@ pub(crate) struct FileState {
     pub chosen: Option<Arc<BlobSettings>>,
     /// The tags that were given to the blob here, and when.
     pub tags: Option<(Instant, Tags)>,
+    /// What becomes of closes that were answered before it was stored.
+    pub deferral: Deferral,
 }
 
 impl FileState {
     fn new() -> Self {
         let (content, change) = (Content::Clean, AttrChange::default());
         let (version, lineage, lost, chosen, tags) = (None, None, None, None, None);
-        Self { content, change, version, lineage, once: false, lost, chosen, tags }
+        let deferral = Deferral::default();
+        Self { content, change, version, lineage, once: false, lost, chosen, tags, deferral }
     }
 
     /// The draft of the file, begun if there is none yet. EPERM if nothing can be changed any more.
@@ -299,6 +303,11 @@ impl OpenFile {
         self.published().chosen.clone()
     }
 
+    /// Mode, owner and time that are to be stored.
+    pub(in crate::fs) fn pending_change(&self) -> AttrChange {
+        self.published().change.clone()
+    }
+
     /// Something of it is lost, and nobody has heard of it.
     pub(in crate::fs) fn has_lost(&self) -> bool {
         self.published().lost
@@ -379,13 +388,15 @@ pub(crate) struct Handle {
     seen: OnceLock<Lineage>,
     /// The error for whatever goes through this handle from now on.
     refused: OnceLock<Error>,
+    /// The close of one of its descriptors has stored what was written through it.
+    pub stored_by_close: AtomicBool,
     pub stream: Stream,
 }
 
 impl Handle {
     pub(crate) fn new(file: Arc<OpenFile>, access: Access, direct: bool, opener: Caller) -> Self {
         let (seen, refused, stream) = (OnceLock::new(), OnceLock::new(), Stream::default());
-        Self { file, access, direct, opener, seen, refused, stream }
+        Self { file, access, direct, opener, seen, refused, stored_by_close: AtomicBool::new(false), stream }
     }
 
     fn opening(&self) -> Opening {

@@ -7,7 +7,6 @@ use tracing::error;
 use crate::fs::content::commit::commit_finally;
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Locked, OpenFile};
-use crate::fs::content::once::wait_for_content;
 
 impl Files {
     /// Gives back what [`Files::acquire`] took. The last to leave stores what nobody has stored; nobody hears of an
@@ -15,11 +14,11 @@ impl Files {
     pub(crate) async fn release(self: &Arc<Self>, mut locked: Locked) {
         let ino = locked.ino();
         if self.handles.is_last(ino)
-            && locked.is_unfilled()
+            && let Some(time) = locked.time_to_fill()
             && self.tree.place(ino).is_ok()
             && let Some(file) = self.handles.of_ino(ino)
         {
-            return wait_for_content(self, file);
+            return self.wait_for_content(file, time);
         }
         self.leave(&mut locked).await;
         drop(locked);

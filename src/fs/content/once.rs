@@ -19,7 +19,7 @@ use tracing::error;
 use crate::error::{Error, Result};
 use crate::fs::content::commit::commit_finally;
 use crate::fs::content::files::Files;
-use crate::fs::content::handle::{Content, FileState, Locked, OpenFile};
+use crate::fs::content::handle::{Content, FileState, Locked};
 use crate::fs::names::attr;
 use crate::fs::names::containers::kept;
 use crate::fs::names::tree::NodeView;
@@ -27,7 +27,7 @@ use crate::store::{BlobProperties, BlobSettings, BlobType, ContentHeaders, Metad
 
 /// The time in which a new file that is closed without a byte may be opened again to be written. Scripts do that at
 /// once (`touch f; echo x > f`); others should not wait much longer for the name of a file that is to be empty.
-const UNFILLED: Duration = Duration::from_secs(10);
+pub(in crate::fs) const UNFILLED: Duration = Duration::from_secs(10);
 
 /// Whether a blob of those properties, in a container that keeps its blobs, is as it will be. An append blob may grow
 /// where the policy allows it, which only the service knows (S188).
@@ -95,15 +95,4 @@ pub(in crate::fs) async fn store_deserted(files: &Files, locked: &mut Locked) {
         let name = files.tree.view(locked.ino()).map(|view| view.name).unwrap_or_default();
         error!(%name, %error, "what was written is lost: it could not be stored");
     }
-}
-
-/// Keeps a file here that was made and not written to, until it is written to or its time is up.
-pub(in crate::fs) fn wait_for_content(files: &Arc<Files>, file: Arc<OpenFile>) {
-    let files = files.clone();
-    tokio::spawn(async move {
-        tokio::time::sleep(UNFILLED).await;
-        let ino = file.ino;
-        files.clone().release_later(file).await;
-        files.tree.kernel().closed(ino);
-    });
 }

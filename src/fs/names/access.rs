@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use rustix::process::getuid;
 
 use crate::error::{Error, Result};
+use crate::fs::caller::Caller;
 use crate::fs::names::attr::Attr;
 
 /// The wish to read a file or directory; these are bits of a mode.
@@ -58,6 +59,11 @@ impl Credentials {
     /// namespace.
     pub fn new(uid: u32, gid: u32, pid: u32) -> Self {
         Self { uid, gid, pid, unbound: false, process: OnceLock::new() }
+    }
+
+    /// The thread that made the request.
+    pub(in crate::fs) fn caller(&self) -> Caller {
+        Caller { pid: self.pid }
     }
 
     /// The same, of somebody whom modes do not bind where `bind` is false.

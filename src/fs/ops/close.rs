@@ -3,13 +3,16 @@
 //! `flush` commits a draft, so that `close` can report what went wrong; `fsync` does the same. Shells open a file for
 //! redirection, duplicate the descriptor and close the first: the flush of that comes before anything was written. A
 //! draft that is only empty is therefore not committed while the same process holds another descriptor of it; what
-//! comes next may be a whole copy, which replaces it, or the last close.
+//! comes next may be a whole copy, which replaces it, or the last close. What else waits for a close that comes yet is
+//! said in [`deferred`](crate::fs::content::deferred).
+
+use std::sync::atomic::Ordering;
 
 use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::commit::commit_finally;
-use crate::fs::content::handle::{Content, Fh, OpenFile};
+use crate::fs::content::handle::{Content, Fh, Handle, OpenFile};
 use crate::fs::content::once::store_deserted;
 
 impl Fs {
@@ -59,6 +62,11 @@ impl Fs {
         {
             return Ok(());
         }
+        if state.is_deferrable() && self.is_closed_again(&handle, caller).await {
+            self.files.store_later(&mut state);
+            return handle.version(&state).map(drop);
+        }
+        let stores = matches!(&state.content, Content::Draft(draft) if draft.dirty && draft.touched);
         if matches!(&state.content, Content::Draft(draft) if draft.has_borrowed()) {
             drop(state);
             self.destinations.store_behind(file, caller).await?;
@@ -66,8 +74,21 @@ impl Fs {
         } else {
             self.files.commit(&mut state).await?;
         }
+        if stores {
+            handle.stored_by_close.store(true, Ordering::Relaxed);
+        }
         state.tell_what_is_lost()?;
         handle.version(&state).map(drop)
+    }
+
+    /// The caller has the same open file under another descriptor, whose close comes yet. To be asked under the lock of
+    /// the file: whoever opens it, or closes it for the last time, waits for that.
+    async fn is_closed_again(&self, handle: &Handle, caller: Caller) -> bool {
+        let Some(device) = self.device.get() else { return false };
+        // Who closes once is not looked at: that is what most do, and it would cost each of them a look at all it has open.
+        handle.stored_by_close.load(Ordering::Relaxed)
+            && !handle.file.has_several_writers()
+            && caller.goes_on_writing(handle.file.ino, device.clone()).await
     }
 
     /// [`Caller::goes_on_with`] of a file.

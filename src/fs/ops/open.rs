@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
+use crate::fs::content::deferred::Deferral;
 use crate::fs::content::draft::{Basis, Draft};
 use crate::fs::content::handle::{Access, Content, Fh, Handle};
 use crate::fs::content::once::refuse_kept;
@@ -115,21 +116,13 @@ impl Fs {
         Ok((attr, Opened { fh, keep_cache: false, direct }))
     }
 
-    /// mknod(2) of a regular file: created and committed.
+    /// mknod(2) of a regular file: created, and stored with what comes next (`content/deferred`).
     pub async fn make_file(&self, parent: Ino, name: &str, creation: Creation, caller: Caller) -> Result<Attr> {
         let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY;
         let (attr, opened) = self.create(parent, name, creation, flags, caller).await?;
-        // What is stored once is stored when it is written to.
-        let once = self.names.keeping(parent).await.is_ok_and(|keeping| keeping == Keeping::Blobs);
-        let done = if once { Ok(()) } else { self.fsync(opened.fh, caller).await };
+        self.handles.get(opened.fh)?.file.lock().await.deferral = Deferral::Made;
         self.release(opened.fh).await;
-        match done {
-            Ok(()) => Ok(Attr { ino: attr.ino, ..self.names.attr_of(&self.tree.view(attr.ino)?) }),
-            Err(error) => {
-                self.tree.unlink(parent, name);
-                Err(error)
-            }
-        }
+        Ok(attr)
     }
 }
 

@@ -287,6 +287,9 @@ impl Xattrs<'_> {
         if directory {
             return Err(none());
         }
+        if let Some(value) = self.pending_value(ino, &parsed) {
+            return Ok(value.into_bytes());
+        }
         if let Some(chosen) = self.chosen_value(ino, &parsed) {
             return chosen.map(String::into_bytes).ok_or_else(none);
         }
@@ -444,19 +447,25 @@ impl Xattrs<'_> {
         }
         let file = self.fs.files.acquire(&self.fs.tree.view(ino)?).await;
         let mut state = file.lock().await;
-        let done = if state.is_unborn() || state.is_new() && change.may_wait() && !self.has_no_tags(ino, &change) {
+        let may_wait = change.may_wait(&self.fs.config.defaults) && !self.has_no_tags(ino, &change);
+        let done = if state.is_unborn() || state.is_new() && may_wait {
             self.refuse_strangers(ino, &change).and_then(|()| self.choose(&mut state, &change))
         } else if self.is_so(&state, &change).await {
             Ok(())
         } else {
-            match self.fs.files.commit(&mut state).await {
-                Ok(()) => self.change_locked(&mut state, &change).await,
-                Err(error) => Err(error),
-            }
+            self.change_stored(&mut state, &change).await
         };
         self.fs.xattr_reads.forget(ino);
         self.fs.files.release(state).await;
         done
+    }
+
+    async fn change_stored(&self, locked: &mut Locked, change: &XattrChange<'_>) -> Result<()> {
+        if self.keep_attributes(locked, change).await? {
+            return Ok(());
+        }
+        self.fs.files.commit(locked).await?;
+        self.change_locked(locked, change).await
     }
 
     /// EPERM for what the kernel has asked nobody about: that metadata, or the service, say who owns a file; and what whoever

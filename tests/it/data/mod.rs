@@ -11,6 +11,7 @@ use md5::{Digest, Md5};
 
 use crate::common::*;
 
+mod closing;
 mod crosswise;
 mod failing;
 mod random;

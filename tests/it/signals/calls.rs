@@ -24,7 +24,7 @@ const CALLS: [Call; 24] = [
     call("access", "", "os.access('unlisted/a', os.R_OK)", "test -r unlisted/a"),
     call("open", "fd = os.open('leased', os.O_PATH)", "os.open(f'/proc/self/fd/{fd}', os.O_WRONLY)", "cat leased"),
     call("open and create", "", "os.open('unlisted/new', os.O_CREAT | os.O_WRONLY)", "! test -e unlisted/new"),
-    call("mknod", "os.listdir()", "os.mknod('made', 0o644)", "test -f made && ls | grep -qx made"),
+    call("mknod", "os.listdir()", "os.mkfifo('made')", "test -p made && ls | grep -qx made"),
     call("read", "fd = os.open('a', os.O_RDONLY)", "os.pread(fd, 4, 0)", "test $(cat a) = text"),
     call(
         "mapped read",

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{Header, PREFIX, XattrChange, XattrName, Xattrs};
 use crate::error::{Error, Result};
 use crate::fs::content::handle::Locked;
-use crate::fs::names::attr::{self, AttrChange, Ino, SetTime};
-use crate::store::BlobSettings;
+use crate::fs::names::attr::{self, AttrChange, Defaults, FileKind, Ino, Meaning, Permissions, SetTime};
+use crate::store::{BlobSettings, Metadata};
 
 /// What a new file is to have of that name.
 fn value_of(name: &XattrName<'_>, chosen: &BlobSettings) -> Option<String> {
@@ -33,13 +33,32 @@ fn names(chosen: &BlobSettings) -> Vec<String> {
 }
 
 impl XattrChange<'_> {
+    /// The mode, owner or time that it sets, if chmod(2), chown(2) or utimensat(2) would store it in the same words. The
+    /// time of a new file may come in others.
+    fn as_attributes(&self, defaults: &Defaults, is_new: bool) -> Option<AttrChange> {
+        let (XattrName::Meta(key), Some(value)) = (&self.parsed, self.value) else { return None };
+        let mut change = AttrChange::default();
+        match attr::meaning_of(key)? {
+            Meaning::Mode => change.mode = Some(attr::parse_mode(value)?),
+            Meaning::Owner => change.uid = Some(value.parse().ok()?),
+            Meaning::Group => change.gid = Some(value.parse().ok()?),
+            Meaning::Time if attr::is_mtime(key) => change.mtime = Some(SetTime::At(attr::parse_time(value)?)),
+            Meaning::Time | Meaning::Kind | Meaning::Device => return None,
+        }
+        let mut stored = Metadata::default();
+        change.apply(FileKind::File, &mut stored, defaults);
+        let is_the_same = self.flags == 0 && stored.get(key) == Some(value);
+        (is_the_same || is_new && attr::is_mtime(key)).then_some(change)
+    }
+
     /// It can be stored with the content. What the mount itself understands is seen in other places at once; and a blob
     /// that goes to the archive cannot be written again.
-    pub(super) fn may_wait(&self) -> bool {
+    pub(super) fn may_wait(&self, defaults: &Defaults) -> bool {
         match (&self.parsed, self.value) {
             (XattrName::Header(_) | XattrName::Tag(_), _) => true,
-            (XattrName::Meta(key), Some(value)) if attr::is_mtime(key) => attr::parse_time(value).is_some(),
-            (XattrName::Meta(key), _) => attr::meaning_of(key).is_none(),
+            (XattrName::Meta(key), _) => {
+                attr::meaning_of(key).is_none() || self.as_attributes(defaults, true).is_some()
+            }
             (XattrName::Tier, Some(tier)) => matches!(tier, "Hot" | "Cool" | "Cold"),
             _ => false,
         }
@@ -62,6 +81,33 @@ impl Xattrs<'_> {
         self.chosen_of(ino).map(|chosen| names(&chosen))
     }
 
+    /// The value that metadata of a name will have with what is to be stored of mode, owner and time, if that says so.
+    pub(super) fn pending_value(&self, ino: Ino, name: &XattrName<'_>) -> Option<String> {
+        let XattrName::Meta(key) = name else { return None };
+        let mut stored = Metadata::default();
+        let change = self.fs.handles.of_ino(ino)?.pending_change();
+        change.apply(FileKind::File, &mut stored, &self.fs.config.defaults);
+        stored.get(key).map(str::to_owned)
+    }
+
+    /// What is set is a mode, an owner or a time, and would wait for the next commit if it were set by chmod(2), chown(2)
+    /// or utimensat(2): it does. False if not.
+    pub(super) async fn keep_attributes(&self, locked: &mut Locked, change: &XattrChange<'_>) -> Result<bool> {
+        let caller = change.who.caller();
+        let waits = locked.content.is_uncommitted() || locked.file().is_written_by(caller);
+        let keeps_modes = self.fs.config.permissions == Permissions::Keep;
+        match change.as_attributes(&self.fs.config.defaults, false).filter(|_| waits && keeps_modes) {
+            Some(attributes) => {
+                self.refuse_strangers(locked.ino(), change)?;
+                self.fs.files.store_or_keep(locked, attributes, caller).await?;
+                // The kernel knows them by another way.
+                self.fs.tree.kernel().expire_file(locked.ino());
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
     /// What a new file is to have beside its content, before it is stored.
     pub(super) fn choose(&self, locked: &mut Locked, change: &XattrChange<'_>) -> Result<()> {
         let XattrChange { name, parsed, value, flags, .. } = change;
@@ -73,12 +119,11 @@ impl Xattrs<'_> {
             XattrName::Copy(_) | XattrName::System(_) => return Ok(()),
             XattrName::Header(_) | XattrName::Meta(_) | XattrName::Tag(_) | XattrName::Tier => {}
         }
-        if let (XattrName::Meta(key), Some(value)) = (parsed, value)
-            && attr::is_mtime(key)
-            && let Some(time) = attr::parse_time(value)
-        {
-            // As utimensat(2) does, which tools that copy attributes call as well.
-            locked.change.merge(AttrChange { mtime: Some(SetTime::At(time)), ..AttrChange::default() });
+        // As utimensat(2) and others do, which tools that copy attributes call as well.
+        if let Some(attributes) = change.as_attributes(&self.fs.config.defaults, true) {
+            locked.change.merge(attributes);
+            locked.publish();
+            self.fs.tree.kernel().expire_file(locked.ino());
             return Ok(());
         }
         let blob = self.fs.tree.blob(locked.ino())?;
