@@ -75,6 +75,19 @@ async fn blocks_that_are_slower_than_copy_blob_was_are_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn blocks_that_were_refused_are_not_tried_with_each_copy() {
+    let rates = Rates::default();
+    assert!(rates.is_overtaken(THERE, at(50, 1500), Instant::now()));
+    rates.note(THERE, Method::Blob, at(50, 1500), Instant::now());
+    rates.note_refusal(THERE, Instant::now());
+    assert!(!rates.is_overtaken(THERE, at(50, 1500), Instant::now()));
+    assert!(!rates.is_overtaken(THERE, at(0, 20_000), Instant::now()), "not even one that stands still");
+    assert_eq!(rates.first(THERE, 4 * GIB, Instant::now()), Method::Blob);
+    advance(Duration::from_secs(3600)).await;
+    assert!(rates.is_overtaken(THERE, at(50, 1500), Instant::now()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_measured_long_ago_is_forgotten() {
     let rates = Rates::default();
     rates.note(THERE, Method::Blob, at(50, 1500), Instant::now());

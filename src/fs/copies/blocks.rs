@@ -190,6 +190,11 @@ impl BlockCopy {
         self.rates.note(self.pair, method, seen, Instant::now());
     }
 
+    /// Copies between these accounts cannot be made in blocks, as it seems.
+    pub(crate) fn note_refusal(&self) {
+        self.rates.note_refusal(self.pair, Instant::now());
+    }
+
     /// The same copy of another version of the destination.
     pub(crate) fn onto(&self, etag: ETag) -> Self {
         let request = CopyRequest { precondition: Precondition::IfMatch(etag), ..self.request.clone() };
@@ -282,6 +287,7 @@ impl BlockCopy {
             }
             Err(error) if trial && !error.is_of_another_source() => {
                 warn!(%destination, %id, %error, "it cannot be copied in blocks");
+                self.note_refusal();
                 return None;
             }
             Err(error) => Err(failed_at_source(job, error)),

@@ -66,6 +66,9 @@ const PART: u32 = 10;
 /// Bytes a second that are not slow, where nothing is known of blocks.
 const FAST: f64 = (256_u64 << 20) as f64;
 
+/// Bytes a second of what does not move: a rate of nothing could not be compared with.
+const SLOWEST: f64 = 1.0;
+
 /// The time for which a rate is believed.
 const BELIEVED: Duration = Duration::from_secs(3600);
 
@@ -140,7 +143,7 @@ impl Rates {
         if seen.total < ENOUGH || seen.elapsed < MEASURED || (seen.copied == 0 && seen.elapsed < STALLED) {
             return false;
         }
-        let rate = seen.rate();
+        let rate = seen.rate().max(SLOWEST);
         match self.known(pair, Method::Blocks, now) {
             // A quarter more, so that two that are equal do not change places.
             Some(blocks) => seen.left(rate) > 1.25 * (seen.all(blocks) + CHANGE.as_secs_f64()),
@@ -159,14 +162,18 @@ impl Rates {
         seen.left(Measure { copied, ..seen }.rate()) > seen.all(blob) + CHANGE.as_secs_f64()
     }
 
+    /// Remembers that blocks were refused, so that they are not tried with each copy.
+    pub(in crate::fs) fn note_refusal(&self, pair: Pair, now: Instant) {
+        lock(&self.0).entry(pair).or_default().blocks = Some(Rate { bytes: SLOWEST, at: now });
+    }
+
     /// Remembers how fast that was. What is too short or too small to tell is not remembered.
     pub(in crate::fs) fn note(&self, pair: Pair, method: Method, seen: Measure, now: Instant) {
         let stalled = seen.elapsed >= STALLED;
         if seen.total < ENOUGH || (seen.copied == 0 && !stalled) {
             return;
         }
-        // A rate of nothing could not be compared with.
-        let rate = Some(Rate { bytes: seen.rate().max(1.0), at: now });
+        let rate = Some(Rate { bytes: seen.rate().max(SLOWEST), at: now });
         let mut rates = lock(&self.0);
         let known = rates.entry(pair).or_default();
         match method {

@@ -15,7 +15,8 @@ use crate::fs::copies::blocks::BlockCopy;
 use crate::fs::copies::job::{CopyJob, Progress, failure, is_abort};
 use crate::fs::copies::run::{Begun, Copies};
 use crate::fs::copies::spec::CopyOptions;
-use crate::store::{AbortOptions, ETag};
+use crate::fs::names::tree::Blob;
+use crate::store::{AbortOptions, ETag, Keeping};
 
 /// A Copy Blob that is given up for blocks.
 pub(super) struct Overtaking<'a> {
@@ -29,6 +30,9 @@ impl Overtaking<'_> {
     /// version that the destination has until the blocks are committed. `None`: it is left to the service.
     pub(super) async fn run(&self, left: &mut Option<ETag>) -> Option<Progress> {
         let Self { copies, job, copy } = *self;
+        if !self.can_be_written_again().await {
+            return copies.poll_to_the_end(job, |_| false).await;
+        }
         job.set_in_blocks(true);
         // Seen by who ends the mount, or not begun any more.
         if copies.ending.load(Ordering::SeqCst) {
@@ -68,6 +72,19 @@ impl Overtaking<'_> {
         ended
     }
 
+    /// A container that keeps what is made would keep the empty blob (S109). So it is asked, and one that may not be asked
+    /// is taken for such a one.
+    async fn can_be_written_again(&self) -> bool {
+        let Blob { account, path } = &self.job.destination;
+        match self.copies.service.client(*account).container(&path.container).properties().await {
+            Ok(container) => container.keeping == Keeping::Nothing,
+            Err(error) => {
+                debug!(destination = %path, %error, "whether its container keeps what is made is not known, so it stays a Copy Blob");
+                false
+            }
+        }
+    }
+
     /// [`Overtaking::run`], when the Copy Blob is aborted.
     async fn go_on_in_blocks(&self, left: &mut Option<ETag>) -> Option<Progress> {
         let Self { copies, job, copy } = *self;
@@ -81,7 +98,12 @@ impl Overtaking<'_> {
         *left = Some(there.etag.clone());
         let copy = copy.onto(there.etag);
         let admitted = tokio::select! {
-            admitted = copy.admit() => admitted,
+            admitted = copy.admit() => {
+                if admitted.is_none() {
+                    copy.note_refusal();
+                }
+                admitted
+            }
             () = job.stopped.cancelled() => None,
         };
         if let Some(admitted) = admitted

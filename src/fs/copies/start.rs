@@ -41,6 +41,8 @@ impl Start {
             CopyMethod::Blocks => (copy(), Method::Blocks),
             // Nobody would hear that it has ended with the mount.
             CopyMethod::Auto if !options.awaited => (None, Method::Blob),
+            // What is archived takes neither blocks nor another Copy Blob (X21), and it is from the start.
+            CopyMethod::Auto if request.tier.as_deref() == Some("Archive") => (None, Method::Blob),
             CopyMethod::Auto => {
                 let copy = copy();
                 let first = copy.as_ref().map_or(Method::Blob, BlockCopy::better);

@@ -1,7 +1,7 @@
 //! Copies that a slow Copy Blob has begun and that go on in blocks: whatever ends them, nothing is lost that would not be lost with the
 //! Copy Blob, and what is is told.
 
-use blobcp::devstore::{AccountConfig, Config};
+use blobcp::devstore::{AccountConfig, Config, Immutability};
 use blobcp::fs::LeaseSource;
 
 use super::*;
@@ -74,10 +74,15 @@ fn a_copy_that_nobody_waits_for_stays_the_services() {
         assert_eq!(world.properties(TWO, name).unwrap().copy.unwrap().status, CopyStatus::Pending, "{name}");
         assert_eq!(shown(&world, name, "method").as_deref(), Some("blob"), "{name}");
     }
+    // What is archived from its start takes no second try.
+    let cp = world.start(&format!("exec {BLOBCP} cp --tier Archive a ../../two/box/cold"));
+    eventually("its start", || shown(&world, "cold", "method").as_deref() == Some("blob"));
+    world.ok(&format!("{BLOBCP} abort ../../two/box/cold"));
+    assert_eq!((cp.wait().code, count(&world, "CopyBlob"), count(&world, "PutBlockFromURL")), (Some(1), 4, 0));
     // Who says what is to be done is heeded.
     world.ok(&format!("{BLOBCP} cp --no-wait --copy-method blocks a ../../two/box/f && {BLOBCP} wait ../../two/box/f"));
     assert_whole(&world, "f");
-    assert_eq!(count(&world, "CopyBlob"), 3);
+    assert_eq!(count(&world, "CopyBlob"), 4);
 }
 
 /// M9.
@@ -136,6 +141,39 @@ fn a_mount_that_is_killed_tells_of_it_and_the_copy_can_be_begun_anew() {
     }
 }
 
+/// Wherever it is killed, the service goes on, or is done, or can be told to begin anew.
+#[test]
+fn a_mount_that_is_killed_at_any_request_loses_nothing_for_good() {
+    let world = slow();
+    let mut mount = MountProcess::new(&world.store, &[ONE, TWO], &[ONE, TWO]);
+    for (number, operation) in ["AbortCopyBlob", "AbortCopyBlob", "PutBlockList", "PutBlockList"].iter().enumerate() {
+        let name = format!("b{number}");
+        let is_there = || world.properties(TWO, &name).is_some_and(|found| found.size == SIZE);
+        let slowly = PolicyChange { copy_cross_account: Some(SLOW), ..PolicyChange::default() };
+        world.store.change_policy(slowly);
+        let stopped = match number % 2 {
+            0 => world.stop(Fault::on(operation)),
+            _ => world.stop_answer(Fault::on(operation)),
+        };
+        let cp = mount.start(&format!("exec cp one/box/a two/box/{name}"));
+        stopped.reached();
+        mount.kill();
+        assert_ne!(cp.wait().code, Some(0));
+        world.store.clear_faults();
+        hurry(&world);
+        mount.start_again();
+        let ended = mount.start(&format!("{BLOBCP} clean two/box one/box")).wait();
+        assert_eq!(ended.code, Some(0), "{name}: {ended:?}");
+        if number == 0 {
+            // It never was aborted, and goes on.
+            assert!(world.properties(TWO, &name).unwrap().is_pending(), "{ended:?}");
+            continue;
+        }
+        eventually(&format!("{name} is whole, after {}", ended.stdout), is_there);
+        assert_whole(&world, &name);
+    }
+}
+
 /// With a snapshot of what was there, that is what comes back.
 #[test]
 fn a_mount_that_is_killed_leaves_the_snapshot_of_what_was_replaced() {
@@ -153,6 +191,21 @@ fn a_mount_that_is_killed_leaves_the_snapshot_of_what_was_replaced() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(content(&world, "b"), b"old");
     assert!(!ended.stdout.contains("unfinished copy"), "{ended:?}");
+}
+
+/// It would keep the empty blob that the abort leaves.
+#[test]
+fn where_a_container_keeps_what_is_made_a_copy_blob_stays_one() {
+    let world = slow();
+    let rules = Immutability { days: Some(7), locked: false, legal_hold: false, appends: false, versions: false };
+    world.store.keep(TWO, BOX, rules).unwrap();
+    let cp = world.start(&format!("exec {BLOBCP} cp a ../../two/box/b"));
+    eventually("the copy", || shown(&world, "b", "method").as_deref() == Some("blob"));
+    world.reset_stats();
+    eventually("a question", || count(&world, "GetContainerProperties") > 0);
+    steer(&world, fail(404, "BlobNotFound"));
+    assert_eq!(cp.wait().code, Some(1));
+    assert_eq!((count(&world, "AbortCopyBlob"), count(&world, "PutBlockFromURL")), (0, 0));
 }
 
 /// As of a copy that is pending, whoever runs it.
@@ -206,12 +259,19 @@ fn shown_url(world: &World, name: &str) -> String {
 /// The directory of what a copy in blocks replaces keeps its name: the old content would go along, and the new one nowhere.
 #[test]
 fn a_directory_that_blocks_go_to_is_not_renamed() {
-    let world = in_blocks();
+    for hns in [false, true] {
+        let setup = Setup { copy_method: CopyMethod::Blocks, ..Setup::default() };
+        let devstore = Config { hns, ..setup.devstore.clone() };
+        refuse_renames_of_what_is_copied_to(&World::with(Setup { devstore, ..setup }));
+    }
+}
+
+fn refuse_renames_of_what_is_copied_to(world: &World) {
     world.put("t/a", pattern(9 * MIB as usize));
     world.store.put_blob(TWO, BOX, "d/t/a", "old".into(), "text/plain").unwrap();
     world.ok("mkdir ../../two/box/e");
     for into in ["d", "e"] {
-        let block = stop_a_block(&world);
+        let block = stop_a_block(world);
         let cp = world.start(&format!("exec {BLOBCP} cp -r -T t ../../two/box/{into}/t"));
         block.reached();
         let ran = world.sh(&format!("mv ../../two/box/{into} ../../two/box/f"));
@@ -219,7 +279,7 @@ fn a_directory_that_blocks_go_to_is_not_renamed() {
         assert_eq!(world.sh(&format!("rmdir ../../two/box/{into}")).code, Some(1));
         block.let_go();
         assert_eq!(cp.wait().code, Some(0));
-        assert_eq!(content(&world, &format!("{into}/t/a")), pattern(9 * MIB as usize));
+        assert_eq!(content(world, &format!("{into}/t/a")), pattern(9 * MIB as usize));
         world.ok(&format!("mv ../../two/box/{into} ../../two/box/{into}2"));
     }
 }
