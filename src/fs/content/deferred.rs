@@ -24,27 +24,13 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::fs::content::files::Files;
-use crate::fs::content::handle::{Content, FileState, Locked, OpenFile};
+use crate::fs::content::handle::{Content, Deferral, FileState, Locked, OpenFile};
 use crate::fs::content::once::UNFILLED;
 use crate::fs::content::strategy::WriteStrategy;
 
 /// Longest time from a close that was answered to the commit: that for which other mounts believe what they know of the
 /// file anyway, unless they were told otherwise (`--attr-ttl`).
 const WITHIN: Duration = Duration::from_secs(1);
-
-/// What becomes of closes that were answered before what was written is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Deferral {
-    /// There is none.
-    #[default]
-    Nothing,
-    /// It was made by mknod(2): it is stored with what comes next, if that comes [`WITHIN`].
-    Made,
-    /// It is stored within [`WITHIN`].
-    Due,
-    /// It could not be stored then: the next close tries, and waits for it.
-    Failed,
-}
 
 impl FileState {
     /// What was written may be stored later, if its writer closes the file once more.
@@ -69,40 +55,38 @@ impl FileState {
     }
 }
 
-impl Files {
-    /// Stores what the file holds within [`WITHIN`], unless that is done before.
-    pub(in crate::fs) fn store_later(self: &Arc<Self>, locked: &mut Locked) {
-        let Some(file) = self.handles.of_ino(locked.ino()) else { return };
-        if locked.deferral == Deferral::Due {
+/// Stores what the file holds within [`WITHIN`], unless that is done before.
+pub(in crate::fs) fn store_later(files: &Arc<Files>, locked: &mut Locked) {
+    let Some(file) = files.handles.of_ino(locked.ino()) else { return };
+    if locked.deferral == Deferral::Due {
+        return;
+    }
+    locked.deferral = Deferral::Due;
+    let files = files.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(WITHIN).await;
+        let mut locked = file.lock().await;
+        locked.deferral = Deferral::Nothing;
+        // The last to leave has stored it, or said what is lost.
+        if !file.is_written() {
             return;
         }
-        locked.deferral = Deferral::Due;
-        let files = self.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(WITHIN).await;
-            let mut locked = file.lock().await;
-            locked.deferral = Deferral::Nothing;
-            // The last to leave has stored it, or said what is lost.
-            if !file.is_written() {
-                return;
-            }
-            if let Err(error) = files.commit(&mut locked).await {
-                let name = files.tree.view(file.ino).map(|view| view.name).unwrap_or_default();
-                warn!(%name, %error, "what was written is not stored yet; the next close tries again");
-                locked.deferral = Deferral::Failed;
-            }
-        });
-    }
+        if let Err(error) = files.commit(&mut locked).await {
+            let name = files.tree.view(file.ino).map(|view| view.name).unwrap_or_default();
+            warn!(%name, %error, "what was written is not stored yet; the next close tries again");
+            locked.deferral = Deferral::Failed;
+        }
+    });
+}
 
-    /// Keeps a file here that was made and not written to, until it is written to or its time is up. The caller is its
-    /// last user, and stays so.
-    pub(in crate::fs) fn wait_for_content(self: &Arc<Self>, file: Arc<OpenFile>, time: Duration) {
-        let files = self.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(time).await;
-            let ino = file.ino;
-            files.clone().release_later(file).await;
-            files.tree.kernel().closed(ino);
-        });
-    }
+/// Keeps a file here that was made and not written to, until it is written to or its time is up. The caller is its last
+/// user, and stays so.
+pub(in crate::fs) fn wait_for_content(files: &Arc<Files>, file: Arc<OpenFile>, time: Duration) {
+    let files = files.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(time).await;
+        let ino = file.ino;
+        files.clone().release_later(file).await;
+        files.tree.kernel().closed(ino);
+    });
 }

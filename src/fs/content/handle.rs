@@ -15,7 +15,6 @@ use tokio::sync::OwnedMutexGuard;
 use crate::error::{Error, Result};
 use crate::fs::caller::{Caller, Process};
 use crate::fs::content::copied_from::CopiedFrom;
-use crate::fs::content::deferred::Deferral;
 use crate::fs::content::draft::Draft;
 use crate::fs::content::extent_map::ExtentMap;
 use crate::fs::content::read::{Lineage, Stream, Version};
@@ -76,6 +75,20 @@ impl Copying {
     pub(crate) fn complete(&self) -> bool {
         self.granted >= self.job.total
     }
+}
+
+/// What becomes of closes that were answered before what was written is stored (`deferred`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Deferral {
+    /// There is none.
+    #[default]
+    Nothing,
+    /// It was made by mknod(2): it is stored with what comes next, if that comes within a second.
+    Made,
+    /// It is stored within a second.
+    Due,
+    /// It could not be stored then: the next close tries, and waits for it.
+    Failed,
 }
 
 pub(crate) struct FileState {

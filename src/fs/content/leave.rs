@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tracing::error;
 
 use crate::fs::content::commit::commit_finally;
+use crate::fs::content::deferred::wait_for_content;
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Locked, OpenFile};
 
@@ -18,7 +19,7 @@ impl Files {
             && self.tree.place(ino).is_ok()
             && let Some(file) = self.handles.of_ino(ino)
         {
-            return self.wait_for_content(file, time);
+            return wait_for_content(self, file, time);
         }
         self.leave(&mut locked).await;
         drop(locked);

@@ -10,10 +10,21 @@ use std::sync::atomic::Ordering;
 
 use crate::error::Result;
 use crate::fs::Fs;
-use crate::fs::caller::Caller;
+use crate::fs::caller::{Caller, Device};
 use crate::fs::content::commit::commit_finally;
+use crate::fs::content::deferred::store_later;
 use crate::fs::content::handle::{Content, Fh, Handle, OpenFile};
 use crate::fs::content::once::store_deserted;
+
+/// The caller has the same open file under another descriptor, whose close comes yet. To be asked under the lock of the
+/// file: whoever opens it, or closes it for the last time, waits for that.
+async fn is_closed_again(device: Option<&Device>, handle: &Handle, caller: Caller) -> bool {
+    let Some(device) = device else { return false };
+    // Who closes once is not looked at: that is what most do, and it would cost each of them a look at all it has open.
+    handle.stored_by_close.load(Ordering::Relaxed)
+        && !handle.file.has_several_writers()
+        && caller.goes_on_writing(handle.file.ino, device.clone()).await
+}
 
 impl Fs {
     /// Called for every close(2) of a descriptor; what it returns is what close returns.
@@ -62,8 +73,8 @@ impl Fs {
         {
             return Ok(());
         }
-        if state.is_deferrable() && self.is_closed_again(&handle, caller).await {
-            self.files.store_later(&mut state);
+        if state.is_deferrable() && is_closed_again(self.device.get(), &handle, caller).await {
+            store_later(&self.files, &mut state);
             return handle.version(&state).map(drop);
         }
         let stores = matches!(&state.content, Content::Draft(draft) if draft.dirty && draft.touched);
@@ -79,16 +90,6 @@ impl Fs {
         }
         state.tell_what_is_lost()?;
         handle.version(&state).map(drop)
-    }
-
-    /// The caller has the same open file under another descriptor, whose close comes yet. To be asked under the lock of
-    /// the file: whoever opens it, or closes it for the last time, waits for that.
-    async fn is_closed_again(&self, handle: &Handle, caller: Caller) -> bool {
-        let Some(device) = self.device.get() else { return false };
-        // Who closes once is not looked at: that is what most do, and it would cost each of them a look at all it has open.
-        handle.stored_by_close.load(Ordering::Relaxed)
-            && !handle.file.has_several_writers()
-            && caller.goes_on_writing(handle.file.ino, device.clone()).await
     }
 
     /// [`Caller::goes_on_with`] of a file.

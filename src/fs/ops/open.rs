@@ -3,9 +3,8 @@
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
-use crate::fs::content::deferred::Deferral;
 use crate::fs::content::draft::{Basis, Draft};
-use crate::fs::content::handle::{Access, Content, Fh, Handle};
+use crate::fs::content::handle::{Access, Content, Deferral, Fh, Handle};
 use crate::fs::content::once::refuse_kept;
 use crate::fs::names::attr::{Attr, Creation, FileKind, Ino};
 use crate::fs::names::tree::{NodeProperties, NodeView, Observation, Place, RevisionPlace, deleted};
