@@ -102,6 +102,7 @@ fn row(label: &str, commands: &[&str], tries: usize) -> Result<String, String> {
     let size = SIZE as u64;
     let moved = match (within.fetched, within.sent) {
         (0, 0) => "none",
+        (fetched, 0) if fetched == size => "fetched, not sent",
         (fetched, sent) if fetched == size && sent == size => "fetched and sent",
         _ => return Err(format!("{label}: {measured:?} is a new way to copy {size} bytes")),
     };

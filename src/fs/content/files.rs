@@ -6,10 +6,12 @@ use crate::error::{Error, Result};
 use crate::fs::background::BackgroundTasks;
 use crate::fs::config::Config;
 use crate::fs::content::chosen::lay_over;
-use crate::fs::content::handle::{Content, Handles, Locked, OpenFile};
+use crate::fs::content::handle::{Access, Content, Handles, Locked, OpenFile};
 use crate::fs::content::loans::Loans;
 use crate::fs::content::memory::Memory;
 use crate::fs::content::read::Version;
+use crate::fs::content::recent::WriterToken;
+use crate::fs::content::recognised::Recogniser;
 use crate::fs::content::source::nameless;
 use crate::fs::content::upload::Uploads;
 use crate::fs::copies::lease::SourceLeases;
@@ -40,7 +42,9 @@ impl Files {
         let memory = Memory::new(config.memory_limit);
         let cache = memory.clone();
         tree.kernel().send_gone_to(move |ino| cache.remove_file(ino));
-        let uploads = Uploads::new(service.clone(), memory.clone());
+        let recognises = || Recogniser::new(service.clone(), tree.clone(), memory.clone());
+        let recogniser = config.recognise_copies.then(recognises);
+        let uploads = Uploads::new(service.clone(), memory.clone(), recogniser);
         let (leases, background) = (copies.leases.clone(), copies.background.clone());
         let loans = Arc::default();
         Self { service, config, tree, names, handles, memory, uploads, loans, leases, background }
@@ -138,6 +142,11 @@ impl Files {
         }
         change.apply(FileKind::File, &mut settings.metadata, &self.config.defaults);
         settings
+    }
+
+    /// Counts who opens a file so among those who may write.
+    pub(crate) fn writer(&self, access: Access) -> Option<WriterToken> {
+        self.uploads.recogniser.as_ref().filter(|_| access.write).map(|recogniser| recogniser.reads.writer())
     }
 
     /// The shared state of a file, which learns the version that is current now.
