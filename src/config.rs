@@ -301,9 +301,7 @@ pub(crate) fn plan(sources: &[SourceText], settings: &Settings, known: &KnownAcc
     });
     let probes = probes.collect();
     let name = sources.iter().map(|source| source.label.as_str()).collect::<Vec<_>>().join(",");
-    let check_reads = settings.check_reads.is_none_or(Switch::is_on);
-    let usual = Options::default();
-    let http = Http::new(Options { check_reads, timeout: settings.timeout.unwrap_or(usual.timeout), ..usual });
+    let http = http(settings);
     let named = found.iter().map(|found| found.account.clone()).collect();
     let accounts = found
         .into_iter()
@@ -336,6 +334,13 @@ pub(crate) fn plan(sources: &[SourceText], settings: &Settings, known: &KnownAcc
         memory_limit: settings.memory_limit.unwrap_or(DEFAULT_MEMORY_LIMIT),
     };
     Ok(Plan { fs, probes, accounts: named, read_only: false, name })
+}
+
+/// The connections of a mount.
+fn http(settings: &Settings) -> Http {
+    let usual = Options::default();
+    let check_reads = settings.check_reads.is_none_or(Switch::is_on);
+    Http::new(Options { check_reads, timeout: settings.timeout.unwrap_or(usual.timeout), ..usual })
 }
 
 /// What the top of a mount of them is.

@@ -588,7 +588,7 @@ READ_AND_WRITE = {
     "gio copy": lambda a, b: ["gio", "copy", a, b],
     "uutils cp": lambda a, b: ["target/tools/bin/cp", a, b],
 }
-DOWN, UP = 240 * MIB, 24 * MIB
+DOWN, UP = 160 * MIB, 16 * MIB
 
 
 class Recognised(Benchmark):

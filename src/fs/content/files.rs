@@ -6,11 +6,10 @@ use crate::error::{Error, Result};
 use crate::fs::background::BackgroundTasks;
 use crate::fs::config::Config;
 use crate::fs::content::chosen::lay_over;
-use crate::fs::content::handle::{Access, Content, Handles, Locked, OpenFile};
+use crate::fs::content::handle::{Content, Handles, Locked, OpenFile};
 use crate::fs::content::loans::Loans;
 use crate::fs::content::memory::Memory;
 use crate::fs::content::read::Version;
-use crate::fs::content::recent::WriterToken;
 use crate::fs::content::recognised::Recogniser;
 use crate::fs::content::source::nameless;
 use crate::fs::content::upload::Uploads;
@@ -142,11 +141,6 @@ impl Files {
         }
         change.apply(FileKind::File, &mut settings.metadata, &self.config.defaults);
         settings
-    }
-
-    /// Counts who opens a file so among those who may write.
-    pub(crate) fn writer(&self, access: Access) -> Option<WriterToken> {
-        self.uploads.recogniser.as_ref().filter(|_| access.write).map(|recogniser| recogniser.reads.writer())
     }
 
     /// The shared state of a file, which learns the version that is current now.

@@ -25,6 +25,7 @@ use crate::fs::content::extent_map::{Cut, ExtentMap, Piece, Segment};
 use crate::fs::content::memory::Memory;
 use crate::fs::content::plan;
 use crate::fs::content::read::Version;
+use crate::fs::content::recent::WriterToken;
 use crate::fs::content::recognised::{Authored, Recogniser};
 use crate::fs::content::source::{RANGE_READ, RangeSource};
 use crate::fs::copies::job::interrupted;
@@ -92,6 +93,11 @@ fn uncommitted(block: Block) -> (BlockRef, Block) {
 }
 
 impl Uploads {
+    /// Counts who opens a file among those who may write, if so.
+    pub(crate) fn writer(&self, may_write: bool) -> Option<WriterToken> {
+        self.recogniser.as_ref().filter(|_| may_write).map(|recogniser| recogniser.reads.writer())
+    }
+
     /// The blocks that are not there yet, and their list. A blob that takes none is written as a whole (`detour`).
     pub(crate) async fn commit_blocks(
         &self,
