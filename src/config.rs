@@ -154,6 +154,10 @@ pub(crate) struct Settings {
     /// Store the MD5 of files that are written in one pass, which 'blobcp verify' compares them with.
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
     pub(crate) content_md5: Option<Switch>,
+    /// Have the service copy what a program reads and writes again, as rsync, tar and dd do, instead of sending it
+    /// [default: on].
+    #[arg(long, value_name = "on|off")]
+    pub(crate) recognise_copies: Option<Switch>,
     /// How long a request may take, with all its repetitions; content half of it without any movement [default: 60s].
     #[arg(long, value_name = "TIME", value_parser = setting::timeout)]
     #[serde(deserialize_with = "setting::timeout_field")]
@@ -219,7 +223,7 @@ impl Settings {
         }
         laid_over! {
             read_only allow_other attr_ttl copy_wait copy_method lease_source keep_on_abort delete_snapshots memory_limit
-            check_reads content_md5 timeout
+            check_reads content_md5 recognise_copies timeout
             show_owners uid gid file_mode dir_mode api_version auth anonymous allow_http network_wait log_file log
         }
     }
@@ -297,9 +301,7 @@ pub(crate) fn plan(sources: &[SourceText], settings: &Settings, known: &KnownAcc
     });
     let probes = probes.collect();
     let name = sources.iter().map(|source| source.label.as_str()).collect::<Vec<_>>().join(",");
-    let check_reads = settings.check_reads.is_none_or(Switch::is_on);
-    let usual = Options::default();
-    let http = Http::new(Options { check_reads, timeout: settings.timeout.unwrap_or(usual.timeout), ..usual });
+    let http = http(settings);
     let named = found.iter().map(|found| found.account.clone()).collect();
     let accounts = found
         .into_iter()
@@ -328,9 +330,17 @@ pub(crate) fn plan(sources: &[SourceText], settings: &Settings, known: &KnownAcc
         keep_on_abort: settings.keep_on_abort.is_some_and(Switch::is_on),
         delete_snapshots: settings.delete_snapshots.is_some_and(Switch::is_on),
         content_md5: settings.content_md5.is_some_and(Switch::is_on),
+        recognise_copies: settings.recognise_copies.is_none_or(Switch::is_on),
         memory_limit: settings.memory_limit.unwrap_or(DEFAULT_MEMORY_LIMIT),
     };
     Ok(Plan { fs, probes, accounts: named, read_only: false, name })
+}
+
+/// The connections of a mount.
+fn http(settings: &Settings) -> Http {
+    let usual = Options::default();
+    let check_reads = settings.check_reads.is_none_or(Switch::is_on);
+    Http::new(Options { check_reads, timeout: settings.timeout.unwrap_or(usual.timeout), ..usual })
 }
 
 /// What the top of a mount of them is.

@@ -29,7 +29,7 @@ use tracing::debug;
 use crate::error::{Error, Result};
 use crate::fs::access::Credentials;
 use crate::fs::attr::{Attr, AttrChange, FileKind, Ino};
-use crate::fs::caller::{Device, waited_for};
+use crate::fs::caller::{Device, User, waited_for};
 use crate::fs::handle::Fh;
 use crate::fs::{DirEntry, Fs, Opened, RenameMode, WriteMode, WrittenBack};
 use crate::fuse::cache::KernelCache;
@@ -451,8 +451,8 @@ impl Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let call = Call::new("read", request, ino);
-        let work = async move |fs: Arc<Fs>| fs.read(Fh(fh.0), offset, size).await;
+        let (call, reader) = (Call::new("read", request, ino), User::of_request(request.uid()));
+        let work = async move |fs: Arc<Fs>| fs.read(Fh(fh.0), offset, size, reader).await;
         self.run(call.polled_inline(), reply, work, |_, reply, bytes| reply.data(&bytes));
     }
 
@@ -474,6 +474,7 @@ impl Filesystem for Adapter {
         let mode = WriteMode {
             mapped: write_flags.contains(WriteFlags::FUSE_WRITE_CACHE),
             drop_setid: write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
+            writer: User::of_request(request.uid()),
         };
         let cache = self.cache.clone();
         let work = async move |fs: Arc<Fs>| {

@@ -204,7 +204,14 @@ fn serve_on<K>(
     let lost = runtime.block_on(run_to_the_end(&mounted, &fs, &mut signals, &reporter));
     let outcome = ending::report(&lost).map_or(Ok(()), |lost| Err(MountError(lost)));
     fs.control().close_journal();
-    reporter.send(outcome.as_ref().err().map_or("", |failed| failed.0.as_str()));
+    let recognised = ending::recognised(fs.ending().recognised());
+    if let Some(recognised) = &recognised {
+        info!("{recognised}");
+    }
+    reporter.send(&match &outcome {
+        Ok(()) => recognised.as_deref().map_or_else(String::new, exit_report::note),
+        Err(failed) => failed.0.clone(),
+    });
     info!(mountpoint = %mountpoint.display(), "unmounted");
     outcome
 }

@@ -102,6 +102,7 @@ pub use account::{Account, AccountConfig, DEFAULT_API_VERSION};
 pub use append::{AppendBlobClient, Appended};
 pub use blob::BlobClient;
 pub use block::{BlockBlobClient, LARGEST_BLOB_FROM_URL, LARGEST_BLOCK_FROM_URL};
+pub(crate) use body::crc64_of;
 pub use client::Client;
 pub use concurrency::Permit;
 pub use container::ContainerClient;

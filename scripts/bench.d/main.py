@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 
-from place import BUILDS, Broken, Server, build, commit_named, mount, server
+from place import BUILDS, Broken, Server, build, commit_named, mount, relay, server
 from work import MIB, benchmarks
 
 SYSTEMS = ("blobcp", "earlier", "rclone", "bare", "fuse")
@@ -60,7 +60,11 @@ def measure(benchmark, system, tag, dir):
     try:
         if system == "bare":
             return clock(host, None, lambda: benchmark.bare(tag))
-        with mount(system, host, dir, benchmark.cached, getattr(benchmark, "size", 0), benchmark.across) as mounted:
+        size = getattr(benchmark, "size", 0)
+        with (
+            relay(host, dir, benchmark.line) as port,
+            mount(system, host, dir, benchmark.cached, size, benchmark.across, port) as mounted,
+        ):
             work = benchmark.rclone if system == "rclone" else benchmark.mount
             benchmark.warm(mounted.point)
             return clock(host, mounted, lambda: work(mounted.point, tag))
@@ -116,7 +120,7 @@ def in_turn(systems, number):
 
 def runs_in(system, benchmark):
     """Whether a system has a part in a benchmark."""
-    if benchmark.across:
+    if benchmark.across or benchmark.alone:
         return system in ("blobcp", "earlier")
     return system != "fuse" or benchmark.goal in ("read", "write")
 
@@ -270,7 +274,7 @@ def goals(rows):
             yield "bulk ahead of rclone", where, *at_least(row["faster_than_rclone"], 1)
         if row["goal_of_earlier"] and "earlier" in row["systems"]:
             found = row["of_earlier"]["median"] if row["of_earlier"] else None
-            yield f"across >= {row['goal_of_earlier']} x earlier", where, *at_least(found, row["goal_of_earlier"])
+            yield f"{row['name'].split()[0].rstrip(',')} >= {row['goal_of_earlier']} x earlier", where, *at_least(found, row["goal_of_earlier"])
     copies = {}
     for row in rows:
         if row["goal"] == "copy" and row["systems"]["blobcp"].get("value"):

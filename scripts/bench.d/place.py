@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 
@@ -166,6 +167,25 @@ def server(name, latency, dir):
         yield made
 
 
+@contextmanager
+def relay(server, dir, rates):
+    """The port by which a server is reached: its own, or that of a line with so many bytes a second from it and to it."""
+    if not rates:
+        yield server.port
+        return
+    log = os.path.join(dir, "relay.log")
+    with open(log, "w"):
+        pass
+    command = [sys.executable, os.path.join(os.path.dirname(__file__), "relay.py"), *map(str, (server.port, *rates))]
+    with process(command, log) as child:
+        def said():
+            with open(log) as text:
+                return text.read().strip()
+
+        wait_for("the relay", lambda: said().isdigit(), child, log)
+        yield int(said())
+
+
 def token_in(log, start):
     """The token of the control interface, from what the devstore has printed since the log had `start` bytes."""
     with open(log, errors="replace") as text:
@@ -199,10 +219,11 @@ class Mount:
 
 
 @contextmanager
-def mount(system, server, dir, cached=False, size=0, across=False):
+def mount(system, server, dir, cached=False, size=0, across=False, port=None):
     """A fresh mount of the container, or of it and the other account. Nothing of it is in the kernel's page cache.
 
-    `fuse` is the mount that has no service behind it: its files have `size` bytes.
+    `fuse` is the mount that has no service behind it: its files have `size` bytes. `port`: where the server is reached, if
+    not at its own.
     """
     point = os.path.join(dir, system)
     log = os.path.join(dir, f"{system}.log")
@@ -212,7 +233,7 @@ def mount(system, server, dir, cached=False, size=0, across=False):
         config = os.path.join(dir, "config.toml")
         with open(config, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             for account in (ACCOUNT, OTHER):
-                endpoint = f"http://127.0.0.1:{server.port}/{account}"
+                endpoint = f"http://127.0.0.1:{port or server.port}/{account}"
                 file.write(f'[account.{account}]\nkey = "{KEY}"\nendpoint = "{endpoint}"\n')
         sources = [f"{ACCOUNT}/{CONTAINER}", *([OTHER] if across else [])]
         # The earlier build knows one way only.

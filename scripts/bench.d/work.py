@@ -103,6 +103,10 @@ class Benchmark:
     program = None
     """It is of two accounts, which only blobcp mounts at once."""
     across = False
+    """It tells something of blobcp only."""
+    alone = False
+    """Bytes a second from the service and to it, where the line is to be slow."""
+    line = None
     """By how much blobcp is to be faster than the earlier build."""
     of_earlier = None
 
@@ -570,6 +574,104 @@ class Across(Benchmark):
             raise Broken(f"{tag} has {found} bytes")
 
 
+# Programs that read and write, and how they copy a file to another name.
+READ_AND_WRITE = {
+    "rsync": lambda a, b: ["rsync", a, b],
+    "tar | tar": lambda a, b: [
+        "sh", "-c", 'tar cf - -C "$1" "$2" | tar xf - -C "$1" --transform "s/.*/$3/"', "sh",
+        os.path.dirname(a), os.path.basename(a), os.path.basename(b),
+    ],
+    "dd": lambda a, b: ["dd", f"if={a}", f"of={b}", "bs=1M"],
+    "busybox cp": lambda a, b: ["busybox", "cp", a, b],
+    # Up to 3.13 it does not ask for copy_file_range.
+    "shutil.copy": lambda a, b: ["python3", "-I", "-c", "import shutil, sys; shutil.copy(*sys.argv[1:])", a, b],
+    "gio copy": lambda a, b: ["gio", "copy", a, b],
+    "uutils cp": lambda a, b: ["target/tools/bin/cp", a, b],
+}
+DOWN, UP = 160 * MIB, 16 * MIB
+
+
+class Recognised(Benchmark):
+    """A cold file copied within a mount by a program that reads and writes, over a line with ten times less up than down."""
+
+    alone = True
+    line = (DOWN, UP)
+
+    def __init__(self, server, size, program, of_earlier):
+        super().__init__(server)
+        self.size, self.command, self.of_earlier = size, READ_AND_WRITE[program], of_earlier
+        self.name = f"recognised {size_name(size)}, {program}"
+
+    def block(self, number):
+        # No two are alike, and none is at the place of another.
+        at = number * 4099 % BLOCK
+        return DATA[at:] + DATA[:at]
+
+    def prepare(self):
+        count = self.size // BLOCK
+        for start in range(0, count, PREPARE):
+            numbers = range(start, min(start + PREPARE, count))
+            blocks = [self.service.put_block(f"{CONTAINER}/source", number, self.block(number)) for number in numbers]
+            self.service.all(blocks, PREPARE)
+        self.service.all([self.service.put_block_list(f"{CONTAINER}/source", [block_id(n) for n in range(count)])], 1)
+
+    def mount(self, dir, tag):
+        run(*self.command(f"{dir}/source", f"{dir}/{tag}"))
+
+    def after(self, tag):
+        for number in range(self.size // BLOCK):
+            found = self.service.one(*self.service.get(f"{CONTAINER}/{tag}", number * BLOCK, (number + 1) * BLOCK))[2]
+            if found != self.block(number):
+                raise Broken(f"{tag} is not what was copied")
+        if self.size_of(tag) != self.size:
+            raise Broken(f"{tag} is too long")
+        self.remove(tag)
+
+    def budget(self):
+        # All comes down, and a hundredth may go up.
+        return None, self.size + self.size // 100
+
+
+class BesideWriter(Read):
+    """A plain read while somebody has a file open for writing: what it costs that somebody may write what is read."""
+
+    goal, alone, of_earlier = None, True, 0.97
+
+    def __init__(self, server, size):
+        super().__init__(server, size)
+        self.name = f"recognised, plain read {size_name(size)}"
+
+    def mount(self, dir, tag):
+        with open(f"{dir}/{tag}", "wb", buffering=0) as file:
+            file.write(b"open")
+            super().mount(dir, tag)
+
+    def after(self, tag):
+        self.remove(tag)
+
+    def budget(self):
+        return None, self.size + 4
+
+
+class AfterRead(Write):
+    """A plain write by somebody who has read something else."""
+
+    goal, alone, of_earlier = None, True, 0.97
+
+    def __init__(self, server, size):
+        super().__init__(server, size)
+        self.name = f"recognised, plain write {size_name(size)}"
+
+    def prepare(self):
+        self.service.upload(f"{CONTAINER}/other", 64 * MIB, bytes(BLOCK), BLOCK, PREPARE)
+
+    def warm(self, dir):
+        read_file(f"{dir}/other", 64 * MIB)
+
+    def budget(self):
+        return None, self.size
+
+
 def benchmarks(server, quick):
     """All of them, in the sizes that this server and this latency allow in reasonable time. The name tells the size."""
     large = GIB if server.name == "devstore" else 256 * MIB
@@ -597,7 +699,17 @@ def benchmarks(server, quick):
         BulkCopy(server, bulk),
         BulkMove(server, bulk),
         Append(server, large),
-        *(across(server, quick) if server.name == "devstore" and server.latency == 0 else []),
+        *(across(server, quick) + recognised(server, quick) if server.name == "devstore" and server.latency == 0 else []),
+    ]
+
+
+def recognised(server, quick):
+    """Copies by programs that read and write, and what it costs others that these are recognised."""
+    size = 64 * MIB if quick else GIB
+    return [
+        *(Recognised(server, size, program, None if quick else 5) for program in READ_AND_WRITE),
+        BesideWriter(server, size),
+        AfterRead(server, size),
     ]
 
 

@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn flags_are_options_with_underscores() {
         let parsed =
-            parse("attr_ttl=5s,timeout=20,allow_other,copy_wait=no,copy_method=blocks,file_mode=600,uid=7,config=/etc/b.toml,ro,noexec")
+            parse("attr_ttl=5s,timeout=20,allow_other,copy_wait=no,copy_method=blocks,recognise_copies=off,file_mode=600,uid=7,config=/etc/b.toml,ro,noexec")
                 .unwrap();
         assert_eq!(parsed.settings.attr_ttl, Some(Duration::from_secs(5)));
         assert_eq!(parsed.settings.timeout, Some(Duration::from_secs(20)));
@@ -153,6 +153,7 @@ mod tests {
         assert!(parsed.settings.allow_other.unwrap().is_on());
         assert!(parsed.settings.read_only.unwrap().is_on());
         assert!(!parsed.settings.copy_wait.unwrap().is_on());
+        assert!(!parsed.settings.recognise_copies.unwrap().is_on());
         assert_eq!(parsed.settings.copy_method, Some(crate::fs::CopyMethod::Blocks));
         assert_eq!(parsed.config, Some("/etc/b.toml".into()));
         assert!(parsed.no_exec);

@@ -1,6 +1,6 @@
 //! `blobcp umount`.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::failure::{Failure, about, complain};
 use super::umount_hints::{below, elsewhere, refused, step_out};
-use crate::mount::exit_report::Server;
+use crate::mount::exit_report::{self, Server};
 use crate::mount::table::{self, Mount, Table};
 use crate::mount::unmount::{lazily, politely};
 
@@ -129,7 +129,14 @@ fn wait_for(server: Server, mount: &Mount, patience: Duration) -> Result<(), End
     };
     match waiter.wait(patience) {
         Ok(said) if said.is_empty() => Ok(()),
-        Ok(said) => Err(End::Bad(Failure::new(format!("{point}: unmounted, but {said}")))),
+        Ok(said) => match exit_report::noted(&said) {
+            Some(note) => {
+                // It is unmounted, whether or not anybody reads that.
+                let _ = writeln!(io::stdout(), "{point}: {note}");
+                Ok(())
+            }
+            None => Err(End::Bad(Failure::new(format!("{point}: unmounted, but {said}")))),
+        },
         Err(_) => Err(End::Late(waiter.said().unwrap_or_default())),
     }
 }

@@ -12,7 +12,7 @@ use crate::fs::attr::Permissions;
 use crate::fs::lease::LeaseSource;
 use crate::fs::method::CopyMethod;
 
-/// `yes` or `no`; in the file also `true` and `false` without quotes.
+/// `yes` or `no`, or `on` or `off`; in the file also `true` and `false` without quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Switch(bool);
 
@@ -29,8 +29,8 @@ impl FromStr for Switch {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
-            "yes" | "true" => Ok(Self(true)),
-            "no" | "false" => Ok(Self(false)),
+            "yes" | "on" | "true" => Ok(Self(true)),
+            "no" | "off" | "false" => Ok(Self(false)),
             _ => Err("must be yes or no"),
         }
     }

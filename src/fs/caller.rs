@@ -173,6 +173,23 @@ const PF_SIGNALED: u64 = 0x400;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Process(u32);
 
+/// A user of this machine, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct User(u32);
+
+impl User {
+    /// The user of a request; `None` where the kernel says that it is nobody's.
+    pub fn of_request(uid: u32) -> Option<Self> {
+        (uid != u32::MAX).then_some(Self(uid))
+    }
+
+    /// The user of that number.
+    #[cfg(test)]
+    pub(in crate::fs) const fn of_number(uid: u32) -> Self {
+        Self(uid)
+    }
+}
+
 /// The thread that made a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Caller {

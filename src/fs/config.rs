@@ -41,6 +41,8 @@ pub struct Config {
     pub delete_snapshots: bool,
     /// Files that are written in one pass get a hash of what they hold, as `Content-MD5`.
     pub content_md5: bool,
+    /// Whether what a program writes is looked for among what it has read.
+    pub recognise_copies: bool,
     /// Resident memory of the process that content may bring it to, bytes.
     pub memory_limit: u64,
 }

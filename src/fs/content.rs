@@ -23,6 +23,8 @@ pub(in crate::fs) mod plan;
 pub(in crate::fs) mod range;
 pub(in crate::fs) mod read;
 pub(in crate::fs) mod recall;
+pub(in crate::fs) mod recent;
+pub(in crate::fs) mod recognised;
 pub(in crate::fs) mod recovery;
 pub(in crate::fs) mod remote;
 pub(in crate::fs) mod source;

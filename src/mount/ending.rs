@@ -9,6 +9,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use tokio::time::{Instant, sleep};
 
 use crate::store::{bytes_sent, requests_stored};
@@ -117,6 +118,12 @@ pub(super) fn report(lost: &[String]) -> Option<String> {
     }
 }
 
+/// What did not have to be sent, bytes, in one line; `None` if that is nothing.
+pub(super) fn recognised(bytes: u64) -> Option<String> {
+    let amount = ByteSize(bytes).display().iec();
+    (bytes > 0).then(|| format!("{amount} that programs had read and wrote were copied by the service and not sent"))
+}
+
 /// What is not stored yet, for whoever does not wait so long; nothing if all is.
 pub(super) fn interim_report(unsaved: &[String]) -> String {
     match unsaved.len() {
@@ -196,6 +203,13 @@ mod tests {
         assert_eq!(interim_report(&[]), "");
         assert_eq!(interim_report(&names(2)), "not stored yet: box/1, box/2");
         assert_eq!(interim_report(&names(7)), "not stored yet: box/1, box/2, box/3, box/4, box/5 and 2 more");
+    }
+
+    #[test]
+    fn what_was_recognised_is_told_in_a_line() {
+        assert_eq!(recognised(0), None);
+        let told = recognised(3 << 29).unwrap();
+        assert_eq!(told, "1.5 GiB that programs had read and wrote were copied by the service and not sent");
     }
 
     #[test]

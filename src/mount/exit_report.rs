@@ -25,6 +25,19 @@ const POLL: Duration = Duration::from_millis(20);
 /// Longest report that is read, in bytes: it is a line.
 const LONGEST: usize = 4096;
 
+/// Begins a report of something that is not a failure.
+const NOTE: &str = "note: ";
+
+/// The report of an end that was good, and of which there is something to tell.
+pub(crate) fn note(text: &str) -> String {
+    format!("{NOTE}{text}")
+}
+
+/// What such a report tells; `None` if the end was not good.
+pub(crate) fn noted(report: &str) -> Option<&str> {
+    report.strip_prefix(NOTE)
+}
+
 fn name((major, minor): (u32, u32)) -> String {
     format!("{major}:{minor}")
 }
@@ -67,7 +80,7 @@ impl ExitReporter {
         self.0.iter().for_each(|(file, _)| put(file, text));
     }
 
-    /// Tells whoever waits: nothing if all went well, or what did not.
+    /// Tells whoever waits: nothing if all went well, or a [`note`], or what did not.
     pub(crate) fn send(self, text: &str) {
         for (file, path) in self.0 {
             put(&file, text);

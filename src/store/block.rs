@@ -7,10 +7,11 @@ use reqwest::Method;
 
 use crate::error::{OptionalExtension, Result};
 use crate::store::blob::BlobClient;
-use crate::store::body::MOST_OF_A_BLOCK_LIST;
+use crate::store::body::{MOST_OF_A_BLOCK_LIST, crc64_text};
 use crate::store::headers;
 use crate::store::options::{DeleteOptions, WriteOptions};
 use crate::store::payload::Payload;
+use crate::store::pipeline::Checksums;
 use crate::store::request::{Request, Response};
 use crate::store::resolve::modified_since;
 use crate::store::types::*;
@@ -140,6 +141,22 @@ impl BlockBlobClient<'_> {
     ) -> Result<()> {
         let request = self.stage_request("PutBlockFromURL", id).source_range(source).lease(lease);
         self.heeded(&request).await
+    }
+
+    /// Put Block From URL (§13.9) of a range that has these bytes: the service refuses if it has others. Its answer is not
+    /// believed if it is about others.
+    pub async fn stage_known_block(self, id: &BlockId, source: &SourceRange<'_>, content: &Payload) -> Result<()> {
+        let (name, told, sum) = match self.0.pipeline.checksums() {
+            Checksums::Crc64 => ("x-ms-source-content-crc64", "x-ms-content-crc64", crc64_text(content.crc64())),
+            Checksums::Md5 | Checksums::OfAzurite => ("x-ms-source-content-md5", "content-md5", content.md5()),
+        };
+        let request = self.stage_request("PutBlockFromURL", id).source_range(source).header(name, &sum);
+        let sent = self.0.pipeline.send(&request).await;
+        let response = sent.inspect_err(|error| self.0.pipeline.heed_refusal(error))?;
+        match headers::text(&response.headers, told) {
+            Some(told) if told != sum => Err(request.misunderstood("the block has other bytes than were named")),
+            _ => Ok(()),
+        }
     }
 
     /// That a blob takes no blocks tells of what kind its account is (S131).

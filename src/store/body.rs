@@ -244,7 +244,7 @@ impl Sink for Described {
 }
 
 /// CRC64 of pieces, one after the other, as the service computes it.
-pub(super) fn crc64_of(pieces: &[Bytes]) -> u64 {
+pub(crate) fn crc64_of(pieces: &[Bytes]) -> u64 {
     let mut digest = crc64fast_nvme::Digest::new();
     pieces.iter().for_each(|piece| digest.write(piece));
     digest.sum64()

@@ -42,6 +42,35 @@ impl Payload {
         &self.pieces
     }
 
+    /// The first `len` bytes, or all if there are fewer.
+    pub fn first(&self, len: usize) -> Vec<Bytes> {
+        let mut left = len;
+        let cut = self.pieces.iter().map(|piece| {
+            let now = piece.slice(..piece.len().min(left));
+            left -= now.len();
+            now
+        });
+        cut.take_while(|piece| !piece.is_empty()).collect()
+    }
+
+    /// True if it has these bytes from `offset` on.
+    pub fn has_at(&self, offset: usize, bytes: &[u8]) -> bool {
+        let (mut before, mut left) = (offset, bytes);
+        for piece in &*self.pieces {
+            let skipped = before.min(piece.len());
+            before -= skipped;
+            let (now, later) = left.split_at(left.len().min(piece.len() - skipped));
+            if piece[skipped..skipped + now.len()] != *now {
+                return false;
+            }
+            left = later;
+            if left.is_empty() {
+                break;
+            }
+        }
+        left.is_empty()
+    }
+
     /// Base64, as `Content-MD5` has it. It is computed once, however often the payload is sent: a second for 600 MiB.
     pub(super) fn md5(&self) -> String {
         let compute = || {
@@ -120,6 +149,14 @@ mod tests {
         // The vendor's example.
         assert_eq!(Payload::from("123456789").crc64(), 0xae8b_1486_0a79_9888);
         assert_eq!(Payload::default().md5(), "1B2M2Y8AsgTpgAmY7PhCfg==");
+        let first = |len| payload.first(len).concat();
+        assert_eq!([first(0), first(1), first(3), first(9)], [&b""[..], b"a", b"abc", b"abcde"]);
+        for at in 0..=5 {
+            for end in at..=5 {
+                assert!(payload.has_at(at, &b"abcde"[at..end]), "{at}..{end}");
+                assert!(!payload.has_at(at, &[&b"abcde"[at..end], b"x"].concat()), "{at}..{end}");
+            }
+        }
         assert!(Payload::from("").is_empty() && Payload::from("").pieces().is_empty());
     }
 

@@ -89,6 +89,36 @@ async fn a_body_that_did_not_arrive_as_it_was_sent_is_sent_again() {
 }
 
 #[tokio::test]
+async fn a_block_of_known_bytes_is_asked_for_by_their_checksum_and_an_answer_about_others_is_none() {
+    let told = |crc64: &str| done(201, &[("x-ms-content-crc64", crc64)]);
+    let source = CopySource::new(SOURCE);
+    let (etag, id, content) = (ETag::new("0x8C"), BlockId::new("QQ=="), Payload::from("content"));
+    let range = SourceRange { source: &source, range: 5..12, if_match: Some(&etag) };
+    let answers = [
+        (told("YUxQJV9dFZY="), true),
+        (done(201, &[]), true),
+        (told("AAAAAAAAAAA="), false),
+        (refuse(412, "SourceConditionNotMet"), false),
+    ];
+    for (answer, is_made) in answers {
+        let server = Scripted::play(vec![answer]).await;
+        let made = server.blob().block_blob().stage_known_block(&id, &range, &content).await;
+        assert_eq!(made.is_ok(), is_made, "{made:?}");
+        let asked = server.asked();
+        let names =
+            ["x-ms-source-content-crc64", "x-ms-source-content-md5", "x-ms-source-if-match", "x-ms-source-range"];
+        let expected = [Some("YUxQJV9dFZY="), None, Some("\"0x8C\""), Some("bytes=5-11")];
+        assert_eq!(names.map(|name| asked[0].header(name)), expected);
+    }
+    // Where a server knows no CRC64 it is the MD5.
+    let server = Scripted::play(vec![done(201, &[("server", "Azurite-Blob/3.37.0")]), done(201, &[])]).await;
+    for _ in 0..2 {
+        server.blob().block_blob().stage_known_block(&id, &range, &content).await.unwrap();
+    }
+    assert_eq!(server.asked()[1].header("x-ms-source-content-md5"), Some("mgNkuembtIDdJeHwKEyFVQ=="));
+}
+
+#[tokio::test]
 async fn checksums_of_ranges_are_asked_for_where_they_are_given() {
     let part = || {
         let Reply::Answer(_, headers, _) =

@@ -61,6 +61,7 @@ pub struct Setup {
     pub dir_mode: u32,
     pub delete_snapshots: bool,
     pub content_md5: bool,
+    pub recognise_copies: bool,
     pub memory_limit: u64,
     /// What the root of the mount is; a directory for each account unless said otherwise.
     pub root: Place,
@@ -91,6 +92,7 @@ impl Default for Setup {
             dir_mode: 0o755,
             delete_snapshots: false,
             content_md5: false,
+            recognise_copies: true,
             memory_limit: 512 << 20,
             root: Place::Accounts,
             // Faults are retried at once, not after the seconds that a real service needs. What stands still at a gate is not given up.
@@ -132,6 +134,7 @@ impl Setup {
             keep_on_abort: self.keep_on_abort,
             delete_snapshots: self.delete_snapshots,
             content_md5: self.content_md5,
+            recognise_copies: self.recognise_copies,
             memory_limit: self.memory_limit,
         }
     }

@@ -55,6 +55,7 @@ mod programs;
 mod python_sdk;
 mod races;
 mod readme;
+mod recognised;
 mod rename;
 mod rope;
 mod rules;

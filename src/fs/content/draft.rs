@@ -14,6 +14,7 @@ use crate::fs::content::copied_from::CopiedFrom;
 use crate::fs::content::extent_map::{Cut, ExtentMap, Piece, Segment};
 use crate::fs::content::memory::Reservation;
 use crate::fs::content::plan;
+use crate::fs::content::recent::Author;
 use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::journal::Entry;
 use crate::fs::names::tree::Blob;
@@ -83,6 +84,8 @@ pub(crate) struct Draft {
     pub touched: bool,
     /// Its need of the version that it stands on.
     pub basis: Basis,
+    /// Who has written what is in Buffers.
+    pub(in crate::fs) author: Author,
     /// Time of the last change.
     pub written: SystemTime,
     /// Room in the budget for what is in Buffers.
@@ -135,6 +138,7 @@ impl Draft {
             dirty: false,
             touched: false,
             basis: Basis::Version,
+            author: Author::Nobody,
             written: SystemTime::now(),
             room: None,
             uploads: Vec::new(),

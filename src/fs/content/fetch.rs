@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 
 use crate::error::{Error, Result};
+use crate::fs::caller::User;
 use crate::fs::content::extent_map::Piece;
 use crate::fs::content::files::Files;
 use crate::fs::content::get::fetch;
@@ -16,7 +17,13 @@ use crate::fs::names::tree::{AccountId, is_grown};
 use crate::store::BlobType;
 
 impl Files {
-    pub(crate) async fn read_draft(&self, handle: &Handle, state: &FileState, range: Range<u64>) -> Result<Bytes> {
+    pub(crate) async fn read_draft(
+        &self,
+        handle: &Handle,
+        state: &FileState,
+        range: Range<u64>,
+        reader: Option<User>,
+    ) -> Result<Bytes> {
         let Content::Draft(draft) = &state.content else { return Ok(Bytes::new()) };
         let mut joined = BytesMut::new();
         for piece in draft.extents.read(range) {
@@ -25,7 +32,7 @@ impl Files {
                 Piece::Base(range) => {
                     let Some(version) = &state.version else { return Err(Error::fs(libc::EIO, "no base to read")) };
                     let account = self.tree.origin(handle.file.ino).ok().map(|origin| origin.blob.account);
-                    joined.extend_from_slice(&self.read_version(handle, version, range, account).await?);
+                    joined.extend_from_slice(&self.read_version(handle, version, range, account, reader).await?);
                 }
                 Piece::Zero(len) => joined.resize(joined.len() + len as usize, 0),
                 // Committed before, unless there is nothing to commit it to.
@@ -45,6 +52,7 @@ impl Files {
         version: &Arc<Version>,
         range: Range<u64>,
         account: Option<AccountId>,
+        reader: Option<User>,
     ) -> Result<Bytes> {
         let ino = handle.file.ino;
         let fetcher = |range, receive| match self.tree.origin(ino) {
@@ -54,7 +62,8 @@ impl Files {
             Err(error) => async { Err(error) }.boxed(),
         };
         let longest = account.and_then(|account| self.service.client(account).longest_read()).unwrap_or(u64::MAX);
-        let reading = Reading { ino, memory: &self.memory, stream: &handle.stream, fetcher: &fetcher, longest };
+        let noting = self.uploads.recogniser.as_ref().map(|recogniser| &*recogniser.reads).zip(reader);
+        let reading = Reading { ino, memory: &self.memory, stream: &handle.stream, fetcher: &fetcher, longest, noting };
         version.read(range, reading).await
     }
 

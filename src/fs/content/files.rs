@@ -10,6 +10,7 @@ use crate::fs::content::handle::{Content, Handles, Locked, OpenFile};
 use crate::fs::content::loans::Loans;
 use crate::fs::content::memory::Memory;
 use crate::fs::content::read::Version;
+use crate::fs::content::recognised::Recogniser;
 use crate::fs::content::source::nameless;
 use crate::fs::content::upload::Uploads;
 use crate::fs::copies::lease::SourceLeases;
@@ -40,7 +41,9 @@ impl Files {
         let memory = Memory::new(config.memory_limit);
         let cache = memory.clone();
         tree.kernel().send_gone_to(move |ino| cache.remove_file(ino));
-        let uploads = Uploads::new(service.clone(), memory.clone());
+        let recognises = || Recogniser::new(service.clone(), tree.clone(), memory.clone());
+        let recogniser = config.recognise_copies.then(recognises);
+        let uploads = Uploads::new(service.clone(), memory.clone(), recogniser);
         let (leases, background) = (copies.leases.clone(), copies.background.clone());
         let loans = Arc::default();
         Self { service, config, tree, names, handles, memory, uploads, loans, leases, background }

@@ -18,6 +18,7 @@ use crate::fs::content::copied_from::CopiedFrom;
 use crate::fs::content::draft::Draft;
 use crate::fs::content::extent_map::ExtentMap;
 use crate::fs::content::read::{Lineage, Stream, Version};
+use crate::fs::content::recent::WriterToken;
 use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::copies::bulk::Bulk;
 use crate::fs::copies::job::CopyJob;
@@ -61,7 +62,7 @@ impl Content {
 pub(crate) struct Copying {
     pub job: Arc<CopyJob>,
     /// Bytes that `copy_file_range` has reported as copied. Never more than the service reported, except for the last
-    /// one. So many the file has, whatever the service has: only when all are granted is it known that all were wanted.
+    /// one, and for what the copier has read of the source and written here itself. So many the file has, whatever the service has: only when all are granted is it known that all were wanted.
     pub granted: u64,
     pub granted_at: SystemTime,
     /// The process that was granted them.
@@ -404,12 +405,20 @@ pub(crate) struct Handle {
     /// The close of one of its descriptors has stored what was written through it.
     pub stored_by_close: AtomicBool,
     pub stream: Stream,
+    /// There while it may write and somebody wants to know.
+    _writer: Option<WriterToken>,
 }
 
 impl Handle {
     pub(crate) fn new(file: Arc<OpenFile>, access: Access, direct: bool, opener: Caller) -> Self {
         let (seen, refused, stream) = (OnceLock::new(), OnceLock::new(), Stream::default());
-        Self { file, access, direct, opener, seen, refused, stored_by_close: AtomicBool::new(false), stream }
+        let stored_by_close = AtomicBool::new(false);
+        Self { file, access, direct, opener, seen, refused, stored_by_close, stream, _writer: None }
+    }
+
+    /// The same, counted among those who may write.
+    pub(in crate::fs) fn counted(self, writer: Option<WriterToken>) -> Self {
+        Self { _writer: writer, ..self }
     }
 
     fn opening(&self) -> Opening {

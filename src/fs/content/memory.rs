@@ -49,6 +49,9 @@ const MOST_OVERDRAWN: u64 = 64 << 20;
 /// Files that went last and are remembered: more than have requests under way.
 const MOST_GONE: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
+/// Bytes of a chunk: the largest request of the kernel, which is answered from one chunk without joining anything.
+pub(crate) const CHUNK: u64 = 1024 * 1024;
+
 /// Names a chunk of a version of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ChunkKey {
@@ -112,6 +115,11 @@ impl Memory {
     fn state(&self) -> MutexGuard<'_, BudgetState> {
         // No operation below leaves the state half changed when it panics.
         lock(&self.state)
+    }
+
+    /// Bytes of content in all, at most.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
     }
 
     /// Bytes of content that are on their way, in either direction, and bytes that are kept to be read again.
@@ -194,6 +202,11 @@ impl Memory {
 
     pub(crate) fn cached(&self, key: &ChunkKey) -> Option<Bytes> {
         self.state().chunks.get(key).cloned()
+    }
+
+    /// [`Memory::cached`] for somebody who does not read it: it does not stay longer for that.
+    pub(crate) fn peek(&self, key: &ChunkKey) -> Option<Bytes> {
+        self.state().chunks.peek(key).cloned()
     }
 
     pub(crate) fn contains(&self, key: &ChunkKey) -> bool {

@@ -27,13 +27,13 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{OnceCell, oneshot, watch};
 
 use crate::error::{Error, Result};
-use crate::fs::content::memory::{ChunkKey, Memory, Reservation, StreamToken};
+use crate::fs::caller::User;
+use crate::fs::content::memory::{CHUNK, ChunkKey, Memory, Reservation, StreamToken};
 use crate::fs::content::page::ranges::PageRanges;
+use crate::fs::content::recent::RecentReads;
 use crate::fs::names::attr::Ino;
 use crate::store::BlobProperties;
 
-/// Bytes of a chunk: the largest request of the kernel, which is answered from one chunk without joining anything.
-const CHUNK: u64 = 1024 * 1024;
 /// Bytes of a part: large enough that the per-request latency disappears in its transfer time, small enough that a
 /// reader of the beginning of a file does not fetch much that it never looks at.
 pub(crate) const PART: u64 = 4 * 1024 * 1024;
@@ -87,6 +87,8 @@ pub(crate) struct Reading<'a> {
     pub fetcher: &'a Fetcher<'a>,
     /// Longest range that one GET may bring, bytes.
     pub longest: u64,
+    /// Where it is noted what is read, and by whom.
+    pub noting: Option<(&'a RecentReads, User)>,
 }
 
 impl Version {
@@ -152,7 +154,11 @@ impl Version {
             AccessPattern::Sequential { window, share, left_behind } => {
                 let behind = left_behind.end;
                 for chunk in left_behind {
-                    reading.memory.remove(&self.key(reading.ino, chunk));
+                    let key = self.key(reading.ino, chunk);
+                    match reading.noting {
+                        Some((reads, user)) => reads.leave(&key, user),
+                        None => reading.memory.remove(&key),
+                    }
                 }
                 self.fetch_ahead(&chunks, window, behind, share, reading);
             }
@@ -163,6 +169,9 @@ impl Version {
         let mut pieces = Vec::with_capacity((chunks.end - chunks.start) as usize);
         for chunk in chunks {
             let bytes = self.chunk(chunk, reading).await?;
+            if let Some((reads, user)) = reading.noting {
+                reads.note(self.key(reading.ino, chunk), user, &bytes);
+            }
             let start = chunk * CHUNK;
             let from = range.start.saturating_sub(start) as usize;
             let to = (range.end - start).min(CHUNK) as usize;

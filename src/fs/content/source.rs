@@ -1,12 +1,17 @@
 //! A range of a blob that the service is to copy from.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use crate::error::Error;
 use crate::fs::content::draft::BLOCK;
 use crate::fs::content::plan;
 use crate::fs::names::tree::{Blob, Origin};
 use crate::store::{ETag, Revision};
+
+/// A SAS for the service to read a range of a blob into another, or into its own next version: only as long as the
+/// request may take.
+pub(in crate::fs) const RANGE_READ: Duration = Duration::from_secs(3600);
 
 /// A range that the service copies into a block.
 pub(crate) struct RangeSource<'a> {

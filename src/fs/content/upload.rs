@@ -11,7 +11,6 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
@@ -26,7 +25,9 @@ use crate::fs::content::extent_map::{Cut, ExtentMap, Piece, Segment};
 use crate::fs::content::memory::Memory;
 use crate::fs::content::plan;
 use crate::fs::content::read::Version;
-use crate::fs::content::source::RangeSource;
+use crate::fs::content::recent::WriterToken;
+use crate::fs::content::recognised::{Authored, Recogniser};
+use crate::fs::content::source::{RANGE_READ, RangeSource};
 use crate::fs::copies::job::interrupted;
 use crate::fs::names::tree::{Blob, stale};
 use crate::fs::service::Service;
@@ -38,6 +39,8 @@ use crate::store::{
 pub(in crate::fs) struct Uploads {
     pub(crate) service: Arc<Service>,
     pub(crate) memory: Arc<Memory>,
+    /// Where what was read is found; none if it is not to be looked for.
+    pub(crate) recogniser: Option<Arc<Recogniser>>,
     upload_slots: Arc<Semaphore>,
     warned_moving_data: AtomicBool,
 }
@@ -47,9 +50,9 @@ pub(in crate::fs) struct Uploads {
 const SENT_AGAIN: u64 = 256 * 1024;
 
 impl Uploads {
-    pub(crate) fn new(service: Arc<Service>, memory: Arc<Memory>) -> Self {
+    pub(crate) fn new(service: Arc<Service>, memory: Arc<Memory>, recogniser: Option<Arc<Recogniser>>) -> Self {
         let upload_slots = Arc::new(Semaphore::new(UPLOADS));
-        Self { service, memory, upload_slots, warned_moving_data: AtomicBool::new(false) }
+        Self { service, memory, recogniser, upload_slots, warned_moving_data: AtomicBool::new(false) }
     }
 }
 
@@ -63,9 +66,24 @@ pub(in crate::fs) struct Target<'a> {
 /// Gaps in pages that are no further apart than this are read by one request, bytes.
 const READ_AT_ONCE: u64 = 4 * 1024;
 
-/// A SAS for the service to read a range of a blob into another, or into its own next version: only as long as the
-/// request may take.
-const RANGE_READ: Duration = Duration::from_secs(3600);
+/// A whole file of so many bytes is made of what was read, if it can be, in two requests or three instead of one.
+const WORTH_A_LIST: usize = 1024 * 1024;
+
+/// Puts a block into the service: of what it has already if it can be, and otherwise the bytes.
+async fn stage_written(
+    service: &Service,
+    recogniser: Option<&Recogniser>,
+    to: &Blob,
+    id: &BlockId,
+    written: Authored<'_>,
+) -> Result<()> {
+    if let Some(recogniser) = recogniser
+        && recogniser.stage(to, id, written).await?
+    {
+        return Ok(());
+    }
+    service.blob(to).block_blob().stage_block(id, written.content.clone()).await
+}
 
 /// Blocks that are in the service, as a block list names them, with their sizes.
 type Made = Vec<(BlockRef, Block)>;
@@ -75,6 +93,11 @@ fn uncommitted(block: Block) -> (BlockRef, Block) {
 }
 
 impl Uploads {
+    /// Counts who opens a file among those who may write, if so.
+    pub(crate) fn writer(&self, may_write: bool) -> Option<WriterToken> {
+        self.recogniser.as_ref().filter(|_| may_write).map(|recogniser| recogniser.reads.writer())
+    }
+
     /// The blocks that are not there yet, and their list. A blob that takes none is written as a whole (`detour`).
     pub(crate) async fn commit_blocks(
         &self,
@@ -210,6 +233,9 @@ impl Uploads {
         let Some(bytes) = small else {
             return Ok((self.commit_blocks(to, draft, settings, precondition).await?, None));
         };
+        if self.is_known(draft, &bytes) {
+            return Ok((self.commit_blocks(to, draft, settings, precondition).await?, Some(bytes)));
+        }
         let options = precondition.clone().into();
         let written = self.service.blob(to.blob).block_blob().upload(bytes.clone(), settings, &options).await?;
         // It has no block list now.
@@ -218,6 +244,12 @@ impl Uploads {
             draft.extents = ExtentMap::of_base(size);
         }
         Ok((written, Some(bytes)))
+    }
+
+    /// Whether the service has all that a file is to hold, because its author has read it.
+    fn is_known(&self, draft: &Draft, content: &Payload) -> bool {
+        let written = Authored { content, at: 0, by: draft.author.alone() };
+        content.len() >= WORTH_A_LIST && self.recogniser.as_ref().is_some_and(|recogniser| recogniser.knows(written))
     }
 
     /// Has the service make a block of the source, and puts it into the extent map, where nothing that is staged may be
@@ -275,9 +307,11 @@ impl Uploads {
         let len = draft.block_size();
         let bytes = draft.extents.stage(start, id.clone(), len);
         let room = draft.room.as_mut().map(|room| room.split(bytes.len() as u64));
-        let (client, path) = (self.service.client(to.blob.account).clone(), draft.filled(to.blob).path);
+        let (service, recogniser) = (self.service.clone(), self.recogniser.clone());
+        let (filled, by) = (draft.filled(to.blob), draft.author.alone());
         draft.uploads.push(tokio::spawn(async move {
-            let done = client.blob(&path).block_blob().stage_block(&id, bytes.clone()).await;
+            let written = Authored { content: &bytes, at: start, by };
+            let done = stage_written(&service, recogniser.as_deref(), &filled, &id, written).await;
             drop(slot);
             done.map_err(|error| (Unsent { id, bytes, _room: room }, error))
         }));
@@ -355,9 +389,11 @@ impl Uploads {
                 }
                 plan::Block::Send(range) => async move {
                     let slot = self.upload_slot().await?;
+                    let at = range.start;
                     let bytes = self.bytes_of(to, extents, range).await?;
                     let block = Block { id: ids.next()?, size: bytes.len() as u64 };
-                    self.service.blob(filled).block_blob().stage_block(&block.id, bytes).await?;
+                    let written = Authored { content: &bytes, at, by: draft.author.alone() };
+                    stage_written(&self.service, self.recogniser.as_deref(), filled, &block.id, written).await?;
                     drop(slot);
                     Ok(vec![uncommitted(block)])
                 }

@@ -51,6 +51,11 @@ impl Ending<'_> {
         futures_util::future::join_all(flushes).await.into_iter().flatten().collect()
     }
 
+    /// Bytes that programs have read and written and that the service has copied instead.
+    pub fn recognised(&self) -> u64 {
+        self.fs.files.uploads.recogniser.as_ref().map_or(0, |recogniser| recogniser.spared())
+    }
+
     /// Files and directories that the kernel has open.
     pub fn open_handles(&self) -> usize {
         self.fs.handles.count()

@@ -55,7 +55,7 @@ impl Fs {
         let is_copied_to =
             view.is_pending() || self.tree.blob(ino).is_ok_and(|blob| self.copies.jobs.is_emptied(&blob));
         let direct = is_copied_to || self.handles.goes_past_the_cache(&file, access);
-        let handle = Handle::new(file.clone(), access, direct, caller);
+        let handle = Handle::new(file.clone(), access, direct, caller).counted(self.files.uploads.writer(access.write));
         let version = handle.version(&state)?;
         let keep_cache = version.is_some_and(|version| self.tree.kernel().caches(ino, &version.properties.etag));
         let fh = self.handles.insert(handle);
@@ -108,7 +108,8 @@ impl Fs {
         state.change = asked.admit(&self.names.attr_of(&view), self.config.permissions).unwrap_or_default();
         let access = Access { create: true, ..Access::of_flags(flags) };
         let direct = self.handles.goes_past_the_cache(&file, access);
-        let fh = self.handles.insert(Handle::new(file.clone(), access, direct, caller));
+        let handle = Handle::new(file.clone(), access, direct, caller).counted(self.files.uploads.writer(access.write));
+        let fh = self.handles.insert(handle);
         drop(state);
         let _ = self.tree.kernel().looked_up(view.ino);
         let attr = self.names.attr_of(&view);

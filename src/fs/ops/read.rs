@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
+use crate::fs::caller::User;
 use crate::fs::content::draft::Basis;
 use crate::fs::content::extent_map::Piece;
 use crate::fs::content::handle::{Content, Fh};
@@ -15,8 +16,8 @@ use crate::fs::names::tree::replaced;
 use crate::store::BlobType;
 
 impl Fs {
-    /// Up to `size` bytes from `offset`; fewer only at the end.
-    pub async fn read(&self, fh: Fh, offset: u64, size: u32) -> Result<Bytes> {
+    /// Up to `size` bytes from `offset`; fewer only at the end. `reader`: who is handed them, if that is known.
+    pub async fn read(&self, fh: Fh, offset: u64, size: u32, reader: Option<User>) -> Result<Bytes> {
         let handle = self.handles.get(fh)?;
         handle.check()?;
         let range = offset..offset.saturating_add(u64::from(size));
@@ -37,7 +38,7 @@ impl Fs {
                 if draft.extents.read(range.clone()).contains(&Piece::Staged) {
                     self.files.commit(&mut state).await?;
                 }
-                let read = self.files.read_draft(&handle, &state, range).await;
+                let read = self.files.read_draft(&handle, &state, range, reader).await;
                 return read.map_err(|error| match &state.content {
                     // It can be stored all the same, when nobody reads it.
                     Content::Draft(draft) if draft.dirty && draft.basis != Basis::Version && refutes_cache(&error) => {
@@ -60,7 +61,7 @@ impl Fs {
         let mut origin = self.tree.origin(file.ino).ok();
         loop {
             let account = origin.as_ref().map(|origin| origin.blob.account);
-            match self.files.read_version(&handle, &version, range.clone(), account).await {
+            match self.files.read_version(&handle, &version, range.clone(), account, reader).await {
                 // This mount may have made it another version while the answer was on its way.
                 Err(error) if refutes_cache(&error) => {
                     let state = file.lock().await;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::caller::{Caller, is_let_go, is_refused};
+use crate::fs::caller::{Caller, User, is_let_go, is_refused};
 use crate::fs::content::draft::Draft;
 use crate::fs::content::extent_map::Segment;
 use crate::fs::content::handle::{Fh, Handle, Locked};
@@ -22,6 +22,8 @@ pub struct WriteMode {
     pub mapped: bool,
     /// The file loses its set-user-ID and set-group-ID bits.
     pub drop_setid: bool,
+    /// Who writes, if that is known: of what comes from a mapping it is not.
+    pub writer: Option<User>,
 }
 
 /// What the kernel writes back of mappings, in nobody's name.
@@ -60,6 +62,11 @@ impl Fs {
     ) -> Result<Option<Range<u64>>> {
         let handle = self.handles.get(fh)?;
         handle.check()?;
+        if let Some(writer) = mode.writer.filter(|_| !mode.mapped && !mode.drop_setid && !handle.access.append)
+            && self.destinations.is_copied(&handle.file, offset, data, writer, caller).await
+        {
+            return Ok(None);
+        }
         // The kernel was told that it is taken.
         let is_taken = || mode.mapped && is_let_go() && !is_refused();
         let mut state = match self.destinations.settled(&handle.file, caller).await {
@@ -136,7 +143,9 @@ async fn write_alone(
             fs.files.room_to_write(state, len).await?
         }
     };
-    state.draft()?.take_room(room);
+    let draft = state.draft()?;
+    draft.take_room(room);
+    draft.author = draft.author.and(mode.writer.filter(|_| !mode.mapped));
     let offset = if append { state.draft()?.extents.len() } else { offset };
     let end = offset.saturating_add(len);
     let aim = if append { Aim::End } else { Aim::Position };

@@ -249,7 +249,7 @@ fn readme_of(rows: &BTreeMap<String, Row>) -> String {
         let moved = match (down.as_str(), up.as_str()) {
             ("0", "0") => "none",
             ("0", _) => "sent",
-            (_, "0") => "fetched",
+            (_, "0") => "fetched, not sent",
             _ => "fetched and sent",
         };
         table += &format!("| {} | {moved} | {within} | {between} |\n", program.label);

@@ -67,7 +67,8 @@ async fn a_sequential_reader_gets_every_part_once() {
     let size = 20 * PART + 77;
     let (asked, fetcher) = source();
     let (version, memory, stream) = (version(size), memory(), Stream::default());
-    let reading = Reading { ino: INO, memory: &memory, stream: &stream, fetcher: &*fetcher, longest: u64::MAX };
+    let reading =
+        Reading { ino: INO, memory: &memory, stream: &stream, fetcher: &*fetcher, longest: u64::MAX, noting: None };
     let step = MIB - 13;
     for offset in (0..size).step_by(step as usize) {
         check(&version, offset..(offset + step).min(size), reading).await;
@@ -87,7 +88,8 @@ async fn requests_of_the_kernels_read_ahead_may_come_in_any_order() {
     let size = 16 * PART;
     let (asked, fetcher) = source();
     let (version, memory, stream) = (version(size), memory(), Stream::default());
-    let reading = Reading { ino: INO, memory: &memory, stream: &stream, fetcher: &*fetcher, longest: u64::MAX };
+    let reading =
+        Reading { ino: INO, memory: &memory, stream: &stream, fetcher: &*fetcher, longest: u64::MAX, noting: None };
     for four in (0..size).step_by(4 * MIB as usize) {
         for number in [2, 0, 3, 1] {
             check(&version, four + number * MIB..four + (number + 1) * MIB, reading).await;
@@ -106,7 +108,8 @@ async fn readers_far_apart_keep_their_parts_and_readers_together_share_them() {
     let (step, length) = (PART / 4, 10 * PART);
     for at in (0..length).step_by(step as usize) {
         for (stream, start) in streams.iter().zip([0, 0, 40 * PART, 40 * PART]) {
-            let reading = Reading { ino: INO, memory: &memory, stream, fetcher: &*fetcher, longest: u64::MAX };
+            let reading =
+                Reading { ino: INO, memory: &memory, stream, fetcher: &*fetcher, longest: u64::MAX, noting: None };
             check(&version, start + at..start + at + step, reading).await;
         }
     }
@@ -121,7 +124,8 @@ async fn readers_far_apart_keep_their_parts_and_readers_together_share_them() {
 async fn a_reader_that_goes_over_to_a_newer_version_leaves_the_chunks_of_the_old_one() {
     let (_, fetcher) = source();
     let (old, memory, stream) = (version(10), memory(), Stream::default());
-    let reading = Reading { ino: INO, memory: &memory, stream: &stream, fetcher: &*fetcher, longest: u64::MAX };
+    let reading =
+        Reading { ino: INO, memory: &memory, stream: &stream, fetcher: &*fetcher, longest: u64::MAX, noting: None };
     assert_eq!(old.read(0..100, reading).await.unwrap().len(), 10);
     let mut properties = (*old.properties).clone();
     (properties.size, properties.etag) = (20, ETag::new("f"));
@@ -136,7 +140,8 @@ async fn a_file_that_is_opened_again_finds_what_it_left() {
     for _ in 0..2 {
         // The same version, found anew.
         let (version, stream) = (version(3 * MIB), Stream::default());
-        let reading = Reading { ino: INO, memory: &memory, stream: &stream, fetcher: &*fetcher, longest: u64::MAX };
+        let reading =
+            Reading { ino: INO, memory: &memory, stream: &stream, fetcher: &*fetcher, longest: u64::MAX, noting: None };
         check(&version, 0..3 * MIB, reading).await;
     }
     assert_eq!(bytes_asked(&asked), 3 * MIB);
@@ -146,7 +151,8 @@ async fn a_file_that_is_opened_again_finds_what_it_left() {
 async fn a_jumping_reader_gets_what_it_asked_for_and_no_more() {
     let (asked, fetcher) = source();
     let (version, memory, stream) = (version(100 * PART), memory(), Stream::default());
-    let reading = Reading { ino: INO, memory: &memory, stream: &stream, fetcher: &*fetcher, longest: u64::MAX };
+    let reading =
+        Reading { ino: INO, memory: &memory, stream: &stream, fetcher: &*fetcher, longest: u64::MAX, noting: None };
     // The last two are near each other: for reads so long, a megabyte is no distance.
     for offset in [50 * PART, 7 * PART, 90 * PART, 90 * PART + 2 * MIB] {
         check(&version, offset..offset + MIB, reading).await;
@@ -163,7 +169,8 @@ async fn sixty_four_readers_stay_within_a_small_memory_and_fetch_nothing_twice()
     let readers: Vec<_> = (0..64).map(|ino| (Ino(ino), version(size), Stream::default())).collect();
     for at in (0..size).step_by(MIB as usize) {
         for (ino, version, stream) in &readers {
-            let reading = Reading { ino: *ino, memory: &memory, stream, fetcher: &*fetcher, longest: u64::MAX };
+            let reading =
+                Reading { ino: *ino, memory: &memory, stream, fetcher: &*fetcher, longest: u64::MAX, noting: None };
             assert_eq!(version.read(at..at + MIB, reading).await.unwrap().len() as u64, MIB);
             assert!(memory.used() <= 128 * MIB, "{}", memory.used());
         }
@@ -177,7 +184,8 @@ async fn sixty_four_readers_stay_within_a_small_memory_and_fetch_nothing_twice()
 async fn reading_past_the_end_asks_nothing() {
     let (asked, fetcher) = source();
     let (memory, stream) = (memory(), Stream::default());
-    let reading = Reading { ino: INO, memory: &memory, stream: &stream, fetcher: &*fetcher, longest: u64::MAX };
+    let reading =
+        Reading { ino: INO, memory: &memory, stream: &stream, fetcher: &*fetcher, longest: u64::MAX, noting: None };
     let bytes = version(10).read(10..20, reading).await.unwrap();
     assert!(bytes.is_empty() && asked.lock().unwrap().is_empty());
 }
@@ -190,7 +198,8 @@ async fn a_chunk_that_could_not_be_fetched_is_asked_for_again() {
         receive(range.start, &vec![0; MIB as usize + 5]);
         async { Err(Error::fs(libc::EIO, "down")) }.boxed()
     });
-    let reading = Reading { ino: INO, memory: &memory, stream: &stream, fetcher: &*failing, longest: u64::MAX };
+    let reading =
+        Reading { ino: INO, memory: &memory, stream: &stream, fetcher: &*failing, longest: u64::MAX, noting: None };
     assert_eq!(version.read(0..10, reading).await.unwrap().len(), 10);
     assert_eq!(version.read(MIB..MIB + 10, reading).await.unwrap_err().errno(), libc::EIO);
     let (asked, fetcher) = source();
