@@ -285,12 +285,15 @@ impl BlockCopy {
                 info!(%destination, %id, "slower in blocks than by Copy Blob");
                 return None;
             }
-            Err(error) if trial && !error.is_of_another_source() => {
+            Err(error) if error.is_of_another_source() => Err(failed_at_source(job, error)),
+            Err(error) => {
                 warn!(%destination, %id, %error, "it cannot be copied in blocks");
                 self.note_refusal();
-                return None;
+                if trial {
+                    return None;
+                }
+                Err(failed_at_source(job, error))
             }
-            Err(error) => Err(failed_at_source(job, error)),
         };
         match &made {
             Ok(_) => admitted.entry.iter().for_each(Entry::end),
@@ -315,8 +318,13 @@ impl BlockCopy {
     async fn drop_blocks(&self, Admitted { ids, entry, .. }: Admitted) {
         let Blob { account, path } = &self.destination;
         let dropped = async {
-            let container = self.service.client(*account).container(&path.container).properties().await?;
-            if container.keeping != Keeping::Nothing {
+            let container = self.service.client(*account).container(&path.container);
+            // Of a service that does not answer it is not even asked for long; what is begun is done to its end.
+            let keeping = match tokio::time::timeout(ADMISSION, container.properties()).await {
+                Ok(found) => found?.keeping,
+                Err(_) => Keeping::Blobs,
+            };
+            if keeping != Keeping::Nothing {
                 return Ok(false);
             }
             let origin = ids.origin();
@@ -324,7 +332,9 @@ impl BlockCopy {
         };
         match dropped.await {
             Ok(true) => entry.iter().for_each(Entry::end),
-            Ok(false) => debug!(blob = %path, "blocks stay beside those of somebody else, or in what keeps everything"),
+            Ok(false) => {
+                debug!(blob = %path, "blocks of a copy that came to nothing stay: they are not alone, or the container keeps what is made")
+            }
             Err(error) => debug!(blob = %path, %error, "blocks of a copy that came to nothing are left"),
         }
     }
@@ -384,7 +394,8 @@ impl BlockCopy {
             (_, Halt::Stopped) => return Ok(Staged::Stopped),
             (_, Halt::Behind) => return Ok(Staged::Behind),
             (Some(error), _) => return Err(error),
-            (None, Halt::Done | Halt::Failed) => {}
+            (None, Halt::Done) => {}
+            (None, Halt::Failed) => return Err(Error::fs(libc::EIO, "not all blocks were made")),
         }
         let mut blocks: Vec<_> = staged.into_iter().flatten().collect();
         blocks.push((0, BlockRef::Uncommitted(admitted.first.clone())));

@@ -484,7 +484,7 @@ impl TreeCopies {
         }
         match (job.was_by_copy_blob(), &item.replaced) {
             (true, None) => {
-                self.fs.copies.rollback(&item.to, &job.id).await;
+                self.fs.copies.rollback(&item.to, &job.service_id()).await;
                 Outcome::Aborted(false)
             }
             (true, Some(_)) => Outcome::Aborted(!job.restores()),

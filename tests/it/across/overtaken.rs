@@ -472,3 +472,29 @@ fn what_was_empty_on_the_way_is_not_taken_for_empty_afterwards() {
     assert_eq!(cp.wait().code, Some(0));
     assert_eq!(world.ok("cat ../../two/box/c | tail -c 4"), "end.");
 }
+
+#[test]
+fn a_tree_that_goes_on_in_blocks_ends_with_ctrl_c() {
+    let world = slow();
+    for name in ["new", "old"] {
+        world.put_sparse(&format!("{name}/a"), SIZE);
+        if name == "old" {
+            world.store.put_blob(TWO, BOX, "old/a", "old".into(), "text/plain").unwrap();
+        }
+        let block = stop_a_block(&world);
+        let cp = world.start(&format!("exec {BLOBCP} cp -r {name} ../../two/box"));
+        block.reached();
+        let path = format!("{name}/a");
+        assert_emptied(&world, &path);
+        cp.signal(libc::SIGINT);
+        let ran = cp.wait();
+        assert_eq!(ran.code, Some(130), "{ran:?}");
+        block.let_go();
+        match name {
+            "new" => assert_eq!(world.properties(TWO, &path), None, "nothing was there"),
+            _ => assert_emptied(&world, &path),
+        }
+        assert_eq!(ran.stderr.contains("an empty file is left"), name == "old", "{ran:?}");
+    }
+    assert_eq!(count(&world, "PutBlockList"), 0);
+}
