@@ -241,6 +241,41 @@ fn cp_a_and_install_store_two_things() {
 }
 
 #[test]
+fn a_tier_that_has_to_be_asked_for_keeps_nothing_from_waiting() {
+    let world = world();
+    // No listing has told the tier of what was written here.
+    world.ok("head -c 9M /dev/zero > a; chmod 640 a; touch -d @1000 a; setfattr -n user.blob.meta.color -v blue a");
+    world.reset_stats();
+    world.ok("cp -a a b");
+    assert_writes(&world, &[("CopyBlob", 1), ("SetBlobMetadata", 1)]);
+    assert_eq!(world.ok("stat -c '%a %Y' b; getfattr --only-values -n user.blob.tier b"), "640 1000\nHot");
+    // Nor has another tier that is set.
+    world.reset_stats();
+    python(
+        &world,
+        "
+o = os.open('b', os.O_WRONLY)
+os.fchmod(o, 0o600)
+os.setxattr(o, 'user.blob.tier', b'Cool')
+os.utime(o, (2000, 2000))
+os.close(o)",
+    );
+    assert_writes(&world, &[("SetBlobMetadata", 1), ("SetBlobTier", 1)]);
+    assert_eq!(world.ok("stat -c '%a %Y' b; getfattr --only-values -n user.blob.tier b"), "600 2000\nCool");
+    // What is written next has it, too.
+    python(
+        &world,
+        "
+o = os.open('b', os.O_WRONLY | os.O_APPEND)
+os.setxattr(o, 'user.blob.tier', b'Cold')
+os.write(o, b'more')
+os.close(o)",
+    );
+    let now = world.properties(ONE, "b").unwrap();
+    assert_eq!((now.size, now.tier.as_deref()), ((9 << 20) + 4, Some("Cold")));
+}
+
+#[test]
 fn a_mode_an_owner_and_a_time_that_are_set_as_metadata_wait_for_the_commit_of_who_writes() {
     let world = world();
     world.put("b", "old ");

@@ -64,6 +64,11 @@ struct XattrChange<'a> {
     who: &'a Credentials,
 }
 
+/// A tier whose content can be read and written at any time.
+fn is_online(tier: &str) -> bool {
+    matches!(tier, "Hot" | "Cool" | "Cold")
+}
+
 const PREFIX: &str = "user.blob.";
 
 /// What the mount wants somebody to know, of every file and directory. It is in no list, so that no copy takes it along.
@@ -464,7 +469,10 @@ impl Xattrs<'_> {
         if self.keep_attributes(locked, change).await? {
             return Ok(());
         }
-        self.fs.files.commit(locked).await?;
+        // A tier is no part of a version: a mode or time that waits for a commit goes on waiting.
+        if change.parsed != XattrName::Tier || !matches!(locked.content, Content::Clean) {
+            self.fs.files.commit(locked).await?;
+        }
         self.change_locked(locked, change).await
     }
 
@@ -628,6 +636,11 @@ impl Xattrs<'_> {
                     "InvalidHeaderValue" => Error::fs(libc::EINVAL, format!("{value} is no access tier: {error}")),
                     _ => error,
                 })?;
+                // Whoever has it open stores it again with what is written next. Out of the archive it takes hours.
+                if is_online(value) && known.as_deref().is_none_or(is_online) {
+                    (changed.tier, changed.tier_inferred) = (Some(value.to_owned()), false);
+                    self.fs.files.record_version_on(locked, &properties.etag, Arc::new(changed));
+                }
                 self.fs.tree.invalidate(locked.ino());
                 return Ok(());
             }

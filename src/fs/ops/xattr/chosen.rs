@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Header, PREFIX, XattrChange, XattrName, Xattrs};
+use super::{Header, PREFIX, XattrChange, XattrName, Xattrs, is_online};
 use crate::error::{Error, Result};
 use crate::fs::content::handle::Locked;
 use crate::fs::names::attr::{self, AttrChange, Defaults, FileKind, Ino, Meaning, Permissions, SetTime};
@@ -59,7 +59,7 @@ impl XattrChange<'_> {
             (XattrName::Meta(key), _) => {
                 attr::meaning_of(key).is_none() || self.as_attributes(defaults, true).is_some()
             }
-            (XattrName::Tier, Some(tier)) => matches!(tier, "Hot" | "Cool" | "Cold"),
+            (XattrName::Tier, Some(tier)) => is_online(tier),
             _ => false,
         }
     }
