@@ -572,9 +572,9 @@ impl Filesystem for Adapter {
         reply.ok();
     }
 
-    fn fsyncdir(&self, _request: &Request, _ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
-        // Names are made, removed and changed in the service before the call that does so returns.
-        reply.ok();
+    fn fsyncdir(&self, request: &Request, ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        let call = Call::new("fsyncdir", request, ino);
+        self.run(call, reply, async move |fs| fs.fsync_directory(Ino(ino.0)).await, |_, reply, ()| reply.ok());
     }
 
     fn statfs(&self, _request: &Request, ino: INodeNo, reply: ReplyStatfs) {

@@ -46,6 +46,13 @@ fn mask(signals: &[i32]) -> u64 {
 /// Longest time for a look at a process that may not let itself be looked at.
 const LONGEST_LOOK: Duration = Duration::from_millis(500);
 
+/// The same for its descriptors, which wait for nobody but those of an epoll: that waits for what it watches, which may be
+/// files of a filesystem that does not answer. A busy machine takes long for them, too.
+const LONGEST_LOOK_AT_DESCRIPTORS: Duration = Duration::from_secs(3);
+
+/// Of who has more descriptors, they are not looked through: a commit takes less time.
+const MOST_DESCRIPTORS: usize = 1024;
+
 /// Who waits for the work of a request.
 pub(crate) trait Waiter: Send + Sync {
     /// The caller is to end, and the request is or will soon be answered with EINTR: nobody waits any more.
@@ -249,8 +256,7 @@ impl Caller {
         let look = tokio::task::spawn_blocking(move || {
             users.iter().any(|user| user.holds_open(ino, device.as_ref()) || mapped && user.maps(ino, device.as_ref()))
         });
-        // Descriptors can be looked at at any time, however long a busy machine takes.
-        let longest = if mapped { LONGEST_LOOK } else { Duration::MAX };
+        let longest = if mapped { LONGEST_LOOK } else { LONGEST_LOOK_AT_DESCRIPTORS };
         match tokio::time::timeout(longest, look).await {
             Ok(Ok(goes_on)) => goes_on,
             Ok(Err(_)) | Err(_) => unknown,
@@ -264,10 +270,14 @@ impl Caller {
     }
 
     /// Whether the process has another descriptor that writes to an inode of the filesystem that is `device`. False
-    /// where that cannot be seen. Reads only what can be read at any time.
+    /// where that cannot be seen, or not soon.
     pub async fn goes_on_writing(self, ino: Ino, device: Device) -> bool {
-        let look = move || self.descriptors_of(ino).any(|open| open.writes() && self.is_of(&open.mount, Some(&device)));
-        tokio::task::spawn_blocking(look).await.unwrap_or(false)
+        let look = tokio::task::spawn_blocking(move || {
+            let are_few = fs::read_dir(self.proc("fdinfo"))
+                .is_ok_and(|all| all.take(MOST_DESCRIPTORS + 1).count() <= MOST_DESCRIPTORS);
+            are_few && self.descriptors_of(ino).any(|open| open.writes() && self.is_of(&open.mount, Some(&device)))
+        });
+        matches!(tokio::time::timeout(LONGEST_LOOK_AT_DESCRIPTORS, look).await, Ok(Ok(true)))
     }
 
     /// What the process has open is kept from us: it is another user's, or in another PID namespace.

@@ -21,7 +21,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Deferral, FileState, Locked, OpenFile};
@@ -80,12 +80,22 @@ pub(in crate::fs) fn store_later(files: &Arc<Files>, locked: &mut Locked) {
 }
 
 /// Keeps a file here that was made and not written to, until it is written to or its time is up. The caller is its last
-/// user, and stays so.
+/// user, and stays so. Who opens it meanwhile to read it does not keep it from being stored.
 pub(in crate::fs) fn wait_for_content(files: &Arc<Files>, file: Arc<OpenFile>, time: Duration) {
     let files = files.clone();
     tokio::spawn(async move {
         tokio::time::sleep(time).await;
         let ino = file.ino;
+        if !file.is_written() {
+            let mut locked = file.lock().await;
+            // Who leaves it last tries once more, and says what is lost.
+            if locked.time_to_fill().is_some()
+                && !locked.is_unfilled()
+                && let Err(error) = files.commit(&mut locked).await
+            {
+                debug!(?ino, %error, "what mknod has made is not stored yet");
+            }
+        }
         files.clone().release_later(file).await;
         files.tree.kernel().closed(ino);
     });

@@ -42,7 +42,7 @@ use crate::fs::names::ownership::check_metadata;
 use crate::fs::names::tree::{Blob, NodeProperties, Origin};
 use crate::fs::names::xattr_reads::Seen;
 use crate::fs::ops::xattr::access_name::AccessName;
-use crate::store::{BlobProperties, ContentHeaders, CopyId, Precondition};
+use crate::store::{BlobProperties, ContentHeaders, CopyId, Metadata, Precondition};
 
 mod access;
 mod access_name;
@@ -347,7 +347,8 @@ impl Xattrs<'_> {
         if self.fs.tree.view(ino)?.kind != FileKind::File
             || self.fs.names.is_new(ino) && !self.fs.names.is_copied_to(ino)
         {
-            return Ok(Vec::new());
+            let pending = self.with_pending(ino, &Metadata::default());
+            return Ok(pending.iter().map(|(name, _)| format!("{PREFIX}meta.{name}")).collect());
         }
         let origin = self.fs.tree.origin(ino)?;
         let seen = self.look(ino, &origin, "", probe, caller).await?;
@@ -365,7 +366,8 @@ impl Xattrs<'_> {
         if properties.path.is_some() {
             names.extend(AccessName::ALL.map(|(name, _)| format!("{PREFIX}{name}")));
         }
-        names.extend(properties.metadata.iter().map(|(name, _)| format!("{PREFIX}meta.{name}")));
+        let metadata = self.with_pending(ino, &properties.metadata);
+        names.extend(metadata.iter().map(|(name, _)| format!("{PREFIX}meta.{name}")));
         if properties.tag_count > 0 {
             let tags = self.fs.service.tags_of(&origin, &seen).await?;
             names.extend(tags.iter().map(|(name, _)| format!("{PREFIX}tag.{name}")));

@@ -118,8 +118,10 @@ impl Directories {
             }
         };
         let place = self.tree.place(dir)?;
-        let mut fetched = self.fetched(&place, stream, marker).await?;
         let first_time = until.is_none();
+        // Noted before the service is asked: what is stored meanwhile would be in neither.
+        let unstored = (page == 0 && first_time).then(|| self.unstored(dir));
+        let mut fetched = self.fetched(&place, stream, marker).await?;
         match &until {
             None => fetched.note_in(&mut stream.progress)?,
             Some(until) => {
@@ -141,8 +143,8 @@ impl Directories {
             fetched.drop_repeated(after);
         }
         let asked = fetched.asked;
-        if page == 0 && first_time {
-            stream.begin(asked, self.unstored(dir));
+        if let Some(unstored) = unstored {
+            stream.begin(asked, unstored);
         }
         let (rows, next) = match &place {
             Place::Revision(place) => rows_of_revisions(place, cursor.carry, fetched),

@@ -84,10 +84,16 @@ impl Xattrs<'_> {
     /// The value that metadata of a name will have with what is to be stored of mode, owner and time, if that says so.
     pub(super) fn pending_value(&self, ino: Ino, name: &XattrName<'_>) -> Option<String> {
         let XattrName::Meta(key) = name else { return None };
-        let mut stored = Metadata::default();
-        let change = self.fs.handles.of_ino(ino)?.pending_change();
-        change.apply(FileKind::File, &mut stored, &self.fs.config.defaults);
-        stored.get(key).map(str::to_owned)
+        self.with_pending(ino, &Metadata::default()).get(key).map(str::to_owned)
+    }
+
+    /// The metadata as they are when what was set by chmod(2) and its like is stored.
+    pub(super) fn with_pending(&self, ino: Ino, stored: &Metadata) -> Metadata {
+        let mut metadata = stored.clone();
+        if let Some(file) = self.fs.handles.of_ino(ino) {
+            file.pending_change().apply(FileKind::File, &mut metadata, &self.fs.config.defaults);
+        }
+        metadata
     }
 
     /// What is set is a mode, an owner or a time, and would wait for the next commit if it were set by chmod(2), chown(2)
