@@ -35,7 +35,8 @@ done
 mkdir "$near"
 "$work/env/bin/rclone" mount --vfs-cache-mode writes --daemon "$work/far" "$near"
 
-# Expected: POSIX wants EEXIST or ENOTEMPTY for a directory with entries, and the folder itself keeps to it.
+# Expected: POSIX wants EEXIST or ENOTEMPTY for a directory with entries, and the folder itself keeps to it (rclone's
+# issue 8253 is about the joining).
 plain="$(rename "$work/plain") $(ls -m "$work/plain/full"): $(cat "$work/plain/full/same")"
 seen="$(rename "$near") $(ls -m "$work/far/full"): $(cat "$work/far/full/same")"
 echo "in the folder:    $plain"
