@@ -164,7 +164,11 @@ impl Version {
             }
             AccessPattern::Jump if chunks.clone().all(|chunk| self.is_here_or_coming(chunk, reading)) => {}
             AccessPattern::Jump if self.is_small() => self.fetch_ahead(&chunks, PART, 0, PART, reading),
-            AccessPattern::Jump => return self.fetch_exactly(range, reading).await,
+            AccessPattern::Jump => {
+                let bytes = self.fetch_exactly(range.clone(), reading).await?;
+                self.note_whole_chunks(&range, &bytes, reading);
+                return Ok(bytes);
+            }
         }
         let mut pieces = Vec::with_capacity((chunks.end - chunks.start) as usize);
         for chunk in chunks {
@@ -322,6 +326,22 @@ impl Version {
                 arrival.send_replace(Some(Err(error)));
             }
         });
+    }
+
+    /// What was fetched past the cache may be written as well: requests of a sequential reader look like jumps when they
+    /// overtake each other. Its whole chunks are kept for as long as somebody may write.
+    fn note_whole_chunks(&self, range: &Range<u64>, bytes: &Bytes, reading: Reading<'_>) {
+        let Some((reads, user)) = reading.noting.filter(|(reads, _)| reads.has_writers()) else { return };
+        let size = self.properties.size;
+        let behind = if range.end == size { size.div_ceil(CHUNK) } else { range.end / CHUNK };
+        for chunk in range.start.div_ceil(CHUNK)..behind {
+            let from = (chunk * CHUNK - range.start) as usize;
+            let to = ((chunk + 1) * CHUNK).min(size) - range.start;
+            let (key, chunk) = (self.key(reading.ino, chunk), bytes.slice(from..to as usize));
+            reading.memory.insert(key.clone(), chunk.clone());
+            reads.note(key.clone(), user, &chunk);
+            reads.leave(&key, user);
+        }
     }
 
     async fn fetch_exactly(&self, range: Range<u64>, reading: Reading<'_>) -> Result<Bytes> {

@@ -120,13 +120,18 @@ impl RecentReads {
 
     /// A reader has left the chunk behind: it is dropped, now or when nobody can be about to write it any more.
     pub(crate) fn leave(&self, key: &ChunkKey, user: User) {
-        if self.writers.load(Ordering::Acquire) > 0
+        if self.has_writers()
             && let Some(note) = lock(&self.notes).peek_mut(&Read { key: key.clone(), user })
         {
             note.left = true;
             return;
         }
         self.memory.remove(key);
+    }
+
+    /// Somebody may write.
+    pub(crate) fn has_writers(&self) -> bool {
+        self.writers.load(Ordering::Acquire) > 0
     }
 
     /// Somebody may write as long as the token lives.

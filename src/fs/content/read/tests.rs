@@ -63,6 +63,28 @@ async fn check(version: &Arc<Version>, range: Range<u64>, reading: Reading<'_>) 
 }
 
 #[tokio::test]
+async fn whole_chunks_that_a_jump_brings_are_kept_for_a_writer() {
+    use crate::fs::caller::User;
+    use crate::store::Payload;
+    let (_, fetcher) = source();
+    let (version, memory, stream) = (version(40 * MIB + 77), memory(), Stream::default());
+    let (reads, user) = (RecentReads::new(memory.clone()), User::of_number(7));
+    let noting = Some((&*reads, user));
+    let reading = Reading { ino: INO, memory: &memory, stream: &stream, fetcher: &*fetcher, longest: u64::MAX, noting };
+    let found = |at: u64, len: u64| reads.find(&Payload::from(content(at..at + len)), at, user).is_some();
+    check(&version, 20 * MIB..22 * MIB, reading).await;
+    assert!(!found(20 * MIB, MIB), "nobody can write it");
+    let writer = reads.writer();
+    check(&version, 30 * MIB - 5..32 * MIB + 5, reading).await;
+    assert!(found(30 * MIB, 2 * MIB) && !found(29 * MIB, MIB) && !found(30 * MIB, 2 * MIB + 5));
+    check(&version, 10 * MIB..10 * MIB + 100, reading).await;
+    check(&version, 40 * MIB - 3..40 * MIB + 77, reading).await;
+    assert!(found(40 * MIB, 77) && !found(10 * MIB, 100));
+    drop(writer);
+    assert!(!memory.contains(&version.key(INO, 30)) && !memory.contains(&version.key(INO, 40)));
+}
+
+#[tokio::test]
 async fn a_sequential_reader_gets_every_part_once() {
     let size = 20 * PART + 77;
     let (asked, fetcher) = source();
