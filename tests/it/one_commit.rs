@@ -1,5 +1,7 @@
 //! What a program says of a new file before it is stored travels with its content, and costs no request.
 
+use blobcp::devstore::Fault;
+
 use crate::common::*;
 
 const SIZE: usize = 9 << 20;
@@ -392,6 +394,50 @@ fn a_file_that_is_made_and_not_opened_is_stored_soon_with_its_attributes() {
     python(&world, "os.mknod('later')");
     eventually("the later one is stored", || world.is_stored("later"));
     assert!(!world.is_stored("c"));
+}
+
+#[test]
+fn a_file_that_is_made_is_stored_although_somebody_reads_it() {
+    let world = world();
+    let reader = Gated::between(&world, "os.mknod('b'); r = os.open('b', os.O_RDONLY)", "assert os.read(r, 1) == b''");
+    eventually("it is stored", || world.is_stored("b"));
+    reader.finish();
+}
+
+#[test]
+fn who_synchronises_a_directory_has_stored_what_was_made_in_it() {
+    let world = world();
+    let program = "os.mknod('b'); d = os.open('.', os.O_RDONLY); os.fsync(d)";
+    let at_gate = Gated::between(&world, program, "os.close(d)");
+    assert!(world.is_stored("b"));
+    at_gate.finish();
+}
+
+#[test]
+fn a_listing_has_what_is_stored_while_the_service_makes_it() {
+    let world = world();
+    world.put("d/a", "a");
+    python(&world, "os.mknod('d/b')");
+    let listed = world.stop_answer(Fault::on("ListBlobs"));
+    let ls = world.start("ls d");
+    listed.reached();
+    eventually("it is stored", || world.is_stored("d/b"));
+    listed.let_go();
+    assert_eq!(ls.wait().stdout, "a\nb\n");
+}
+
+#[test]
+fn what_waits_for_a_commit_is_listed_as_well() {
+    let world = world();
+    world.put("a", "a");
+    python(
+        &world,
+        "
+f = open('a', 'ab', buffering=0)
+f.write(b'more')
+os.setxattr('a', 'user.blob.meta.owner', b'77')
+assert 'user.blob.meta.owner' in os.listxattr('a'), os.listxattr('a')",
+    );
 }
 
 #[test]
