@@ -337,10 +337,7 @@ impl Version {
         for chunk in range.start.div_ceil(CHUNK)..behind {
             let from = (chunk * CHUNK - range.start) as usize;
             let to = ((chunk + 1) * CHUNK).min(size) - range.start;
-            let (key, chunk) = (self.key(reading.ino, chunk), bytes.slice(from..to as usize));
-            reading.memory.insert(key.clone(), chunk.clone());
-            reads.note(key.clone(), user, &chunk);
-            reads.leave(&key, user);
+            reads.note(self.key(reading.ino, chunk), user, &bytes.slice(from..to as usize));
         }
     }
 

@@ -105,28 +105,32 @@ impl RecentReads {
         Arc::new(Self { memory, notes: Mutex::new(LruCache::new(most)), writers: AtomicUsize::new(0) })
     }
 
-    /// Notes that `user` was handed some of a chunk, of which `bytes` is all.
+    /// Notes that `user` was handed some of a chunk, of which `bytes` is all. If somebody may write, it is in memory then:
+    /// who reads in many places at once may have left it behind before it was handed on.
     pub(crate) fn note(&self, key: ChunkKey, user: User, bytes: &Bytes) {
         let read = Read { key, user };
         let mut notes = lock(&self.notes);
-        if notes.get(&read).is_some() {
+        let left = self.has_writers() && !self.memory.contains(&read.key);
+        if left {
+            self.memory.insert(read.key.clone(), bytes.clone());
+        }
+        if let Some(note) = notes.get_mut(&read) {
+            note.left |= left;
             return;
         }
         let head = crc64_of(&[bytes.slice(..bytes.len().min(HEAD))]);
-        if let Some((oldest, Note { left: true, .. })) = notes.push(read, Note { head, left: false }) {
+        if let Some((oldest, Note { left: true, .. })) = notes.push(read, Note { head, left }) {
             self.memory.remove(&oldest.key);
         }
     }
 
     /// A reader has left the chunk behind: it is dropped, now or when nobody can be about to write it any more.
     pub(crate) fn leave(&self, key: &ChunkKey, user: User) {
-        if self.has_writers()
-            && let Some(note) = lock(&self.notes).peek_mut(&Read { key: key.clone(), user })
-        {
-            note.left = true;
-            return;
+        let mut notes = lock(&self.notes);
+        match notes.peek_mut(&Read { key: key.clone(), user }).filter(|_| self.has_writers()) {
+            Some(note) => note.left = true,
+            None => self.memory.remove(key),
         }
-        self.memory.remove(key);
     }
 
     /// Somebody may write.
@@ -370,6 +374,22 @@ mod tests {
         assert_eq!(there()[..5], [1, 2, 3, 8, 10]);
         reads.leave(&key(8), ME);
         assert!(!memory.contains(&key(8)));
+    }
+
+    #[test]
+    fn what_was_left_behind_before_it_was_handed_on_is_there_for_a_writer() {
+        let file = content(3 * MIB, 1);
+        let (memory, reads) = world(&file);
+        let bytes = memory.peek(&key(1)).unwrap();
+        let writer = reads.writer();
+        memory.remove(&key(1));
+        assert_eq!(found(&reads, &file, 0), None);
+        reads.note(key(1), ME, &bytes);
+        assert!(found(&reads, &file, 0).is_some());
+        drop(writer);
+        assert!(!memory.contains(&key(1)) && memory.contains(&key(2)));
+        reads.note(key(1), ME, &bytes);
+        assert!(!memory.contains(&key(1)), "nobody writes");
     }
 
     #[test]
