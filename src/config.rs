@@ -330,6 +330,7 @@ pub(crate) fn plan(sources: &[SourceText], settings: &Settings, known: &KnownAcc
         keep_on_abort: settings.keep_on_abort.is_some_and(Switch::is_on),
         delete_snapshots: settings.delete_snapshots.is_some_and(Switch::is_on),
         content_md5: settings.content_md5.is_some_and(Switch::is_on),
+        store_within: fs::STORE_WITHIN,
         recognise_copies: settings.recognise_copies.is_none_or(Switch::is_on),
         memory_limit: settings.memory_limit.unwrap_or(DEFAULT_MEMORY_LIMIT),
     };

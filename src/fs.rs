@@ -41,7 +41,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 pub use caller::Caller;
-pub use config::{Account, Config};
+pub use config::{Account, Config, STORE_WITHIN};
 pub(crate) use content::handle;
 pub use content::handle::Fh;
 pub use copies::bulk::{Event, Outcome, Skip, TreeOrder};

@@ -574,7 +574,7 @@ impl Filesystem for Adapter {
 
     fn fsyncdir(&self, request: &Request, ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
         let call = Call::new("fsyncdir", request, ino);
-        self.run(call, reply, async move |fs| fs.fsync_directory(Ino(ino.0)).await, |_, reply, ()| reply.ok());
+        self.run(call, reply, async move |fs| fs.readdir().synchronise(Ino(ino.0)).await, |_, reply, ()| reply.ok());
     }
 
     fn statfs(&self, _request: &Request, ino: INodeNo, reply: ReplyStatfs) {

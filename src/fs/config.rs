@@ -17,6 +17,9 @@ pub struct Account {
     pub only: Option<Vec<ContainerName>>,
 }
 
+/// That for which other mounts believe what they know of a file anyway, unless they were told otherwise (`--attr-ttl`).
+pub const STORE_WITHIN: Duration = Duration::from_secs(1);
+
 /// The configuration of a filesystem.
 pub struct Config {
     /// The accounts of the mount, by [`AccountId`](crate::fs::AccountId).
@@ -41,6 +44,8 @@ pub struct Config {
     pub delete_snapshots: bool,
     /// Files that are written in one pass get a hash of what they hold, as `Content-MD5`.
     pub content_md5: bool,
+    /// Longest time from a close that is not a program's last, and from mknod(2), to the commit (D36, D37).
+    pub store_within: Duration,
     /// Whether what a program writes is looked for among what it has read.
     pub recognise_copies: bool,
     /// Resident memory of the process that content may bring it to, bytes.

@@ -61,6 +61,8 @@ pub struct Setup {
     pub dir_mode: u32,
     pub delete_snapshots: bool,
     pub content_md5: bool,
+    /// What closes and mknod leave to be stored later is, after that time.
+    pub store_within: Duration,
     pub recognise_copies: bool,
     pub memory_limit: u64,
     /// What the root of the mount is; a directory for each account unless said otherwise.
@@ -92,6 +94,7 @@ impl Default for Setup {
             dir_mode: 0o755,
             delete_snapshots: false,
             content_md5: false,
+            store_within: fs::STORE_WITHIN,
             recognise_copies: true,
             memory_limit: 512 << 20,
             root: Place::Accounts,
@@ -134,6 +137,7 @@ impl Setup {
             keep_on_abort: self.keep_on_abort,
             delete_snapshots: self.delete_snapshots,
             content_md5: self.content_md5,
+            store_within: self.store_within,
             recognise_copies: self.recognise_copies,
             memory_limit: self.memory_limit,
         }

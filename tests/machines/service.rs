@@ -93,6 +93,7 @@ impl Service {
             keep_on_abort: true,
             delete_snapshots: false,
             content_md5: false,
+            store_within: crate::fs::STORE_WITHIN,
             recognise_copies: true,
             memory_limit: 1 << 30,
         });

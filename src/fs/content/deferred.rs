@@ -15,7 +15,7 @@
 //! attributes by its name, and then opens it to write (D37). Nobody closes it before, so an error that is found when the
 //! time is up is in the log only.
 //!
-//! The wait has an end: [`WITHIN`] that time everything is stored by the mount itself. If it cannot be, nothing is
+//! The wait has an end: within `store_within` everything is stored by the mount itself. If it cannot be, nothing is
 //! deferred any more until a close or fsync, which tell their caller what is wrong, has stored it.
 
 use std::sync::Arc;
@@ -27,10 +27,6 @@ use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Deferral, FileState, Locked, OpenFile};
 use crate::fs::content::once::UNFILLED;
 use crate::fs::content::strategy::WriteStrategy;
-
-/// Longest time from a close that was answered to the commit: that for which other mounts believe what they know of the
-/// file anyway, unless they were told otherwise (`--attr-ttl`).
-const WITHIN: Duration = Duration::from_secs(1);
 
 impl FileState {
     /// What was written may be stored later, if its writer closes the file once more.
@@ -45,17 +41,18 @@ impl FileState {
     }
 
     /// How long it stays here without a user, for somebody to write to it; `None` if its last one stores it.
-    pub(in crate::fs) fn time_to_fill(&self) -> Option<Duration> {
+    /// `within`: that of a file that mknod(2) has made.
+    pub(in crate::fs) fn time_to_fill(&self, within: Duration) -> Option<Duration> {
         let is_blank = matches!(&self.content, Content::Draft(draft) if draft.is_blank());
         match self.deferral {
             _ if self.is_unfilled() => Some(UNFILLED),
-            Deferral::Made => (is_blank && self.version.is_none()).then_some(WITHIN),
+            Deferral::Made => (is_blank && self.version.is_none()).then_some(within),
             _ => None,
         }
     }
 }
 
-/// Stores what the file holds within [`WITHIN`], unless that is done before.
+/// Stores what the file holds within `store_within`, unless that is done before.
 pub(in crate::fs) fn store_later(files: &Arc<Files>, locked: &mut Locked) {
     let Some(file) = files.handles.of_ino(locked.ino()) else { return };
     if locked.deferral == Deferral::Due {
@@ -64,7 +61,7 @@ pub(in crate::fs) fn store_later(files: &Arc<Files>, locked: &mut Locked) {
     locked.deferral = Deferral::Due;
     let files = files.clone();
     tokio::spawn(async move {
-        tokio::time::sleep(WITHIN).await;
+        tokio::time::sleep(files.config.store_within).await;
         let mut locked = file.lock().await;
         locked.deferral = Deferral::Nothing;
         // The last to leave has stored it, or said what is lost.
@@ -89,7 +86,7 @@ pub(in crate::fs) fn wait_for_content(files: &Arc<Files>, file: Arc<OpenFile>, t
         if !file.is_written() {
             let mut locked = file.lock().await;
             // Who leaves it last tries once more, and says what is lost.
-            if locked.time_to_fill().is_some()
+            if locked.time_to_fill(time).is_some()
                 && !locked.is_unfilled()
                 && let Err(error) = files.commit(&mut locked).await
             {

@@ -15,7 +15,7 @@ impl Files {
     pub(crate) async fn release(self: &Arc<Self>, mut locked: Locked) {
         let ino = locked.ino();
         if self.handles.is_last(ino)
-            && let Some(time) = locked.time_to_fill()
+            && let Some(time) = locked.time_to_fill(self.config.store_within)
             && self.tree.place(ino).is_ok()
             && let Some(file) = self.handles.of_ino(ino)
         {

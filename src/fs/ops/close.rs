@@ -15,7 +15,6 @@ use crate::fs::content::commit::commit_finally;
 use crate::fs::content::deferred::store_later;
 use crate::fs::content::handle::{Content, Fh, Handle, OpenFile};
 use crate::fs::content::once::store_deserted;
-use crate::fs::names::attr::Ino;
 
 /// The caller has the same open file under another descriptor, whose close comes yet. To be asked under the lock of the
 /// file: whoever opens it, or closes it for the last time, waits for that.
@@ -113,19 +112,6 @@ impl Fs {
         }
         state.tell_what_is_lost()?;
         handle.version(&state).map(drop)
-    }
-
-    /// fsync(2) of a directory. Names are made, removed and changed in the service before the call that does so returns,
-    /// but for those that mknod(2) made (D37): they are stored now.
-    pub async fn fsync_directory(&self, dir: Ino) -> Result<()> {
-        for file in self.handles.open_files() {
-            let is_here = self.tree.view(file.ino).is_ok_and(|view| view.parent == dir);
-            if is_here && !file.is_written() {
-                let mut state = file.lock().await;
-                commit_finally(&self.files, &mut state).await?;
-            }
-        }
-        Ok(())
     }
 
     /// The last descriptor is gone. Nobody hears of errors any more: they go to the log.

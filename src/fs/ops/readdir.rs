@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::fs::Fs;
+use crate::fs::content::commit::commit_finally;
 use crate::fs::content::handle::{DirHandle, Fh};
 use crate::fs::names::attr::{Attr, FileKind, Ino};
 use crate::fs::names::dir::entry::DirEntry;
@@ -30,6 +31,19 @@ impl Readdir<'_> {
         self.fs.tree.view(ino)?;
         self.fs.tree.kernel().opened(ino);
         Ok(self.fs.handles.insert_dir(DirHandle::new(ino)))
+    }
+
+    /// fsync(2) of a directory. Names are made, removed and changed in the service before the call that does so returns,
+    /// but for those that mknod(2) made (D37): they are stored now.
+    pub async fn synchronise(&self, dir: Ino) -> Result<()> {
+        for file in self.fs.handles.open_files() {
+            let is_here = self.fs.tree.view(file.ino).is_ok_and(|view| view.parent == dir);
+            if is_here && !file.is_written() {
+                let mut state = file.lock().await;
+                commit_finally(&self.fs.files, &mut state).await?;
+            }
+        }
+        Ok(())
     }
 
     pub fn release(&self, fh: Fh) {

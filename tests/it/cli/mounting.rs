@@ -330,11 +330,12 @@ fn others_see_nothing_of_what_umount_waits_for() {
     let file = Path::new("/run/blobcp").join(format!("{major}:{minor}"));
     let metadata = |path: &Path| fs::symlink_metadata(path).unwrap();
     assert_eq!((metadata(&file).mode() & 0o7777, metadata(Path::new("/run/blobcp")).mode() & 0o7777), (0o600, 0o700));
-    let own = metadata(&file).ino();
+    let own = (metadata(&file).ino(), metadata(&file).ctime(), metadata(&file).ctime_nsec());
     let stranger = ["--reuid", "10003", "--regid", "10003", "--clear-groups", "cat"];
     let ran = Command::new("setpriv").args(stranger).arg(&file).env("LC_ALL", "C").output().unwrap();
     assert!(String::from_utf8_lossy(&ran.stderr).contains("Permission denied"), "{ran:?}");
     assert_eq!(desk.umount().status, 0);
-    // The next mount of another test may have that number already.
-    assert!(!fs::symlink_metadata(&file).is_ok_and(|found| found.ino() == own));
+    // The next mount of another test may have that number already, and the file the number of this one.
+    let is_own = |found: fs::Metadata| (found.ino(), found.ctime(), found.ctime_nsec()) == own;
+    assert!(!fs::symlink_metadata(&file).is_ok_and(is_own));
 }

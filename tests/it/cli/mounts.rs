@@ -270,7 +270,8 @@ fn a_descriptor_that_is_none_of_fuse_is_refused() {
     let desk = Desk::new();
     for point in ["/dev/fd/77", "/dev/fd/9"] {
         let mut command = desk.command(&["mount", ONE, point]);
-        given(&mut command, &fs::File::open("/dev/null").unwrap(), 9);
+        let null = fs::File::open("/dev/null").unwrap();
+        given(&mut command, &null, 9);
         let ended = finish(command.spawn().unwrap());
         let expected = format!("blobcp: mount: {point}: not a descriptor of /dev/fuse that this process was given\n");
         assert_eq!((ended.status, ended.err), (1, expected));

@@ -80,7 +80,6 @@ gate()
 try:
     while True:
         write(f, b'.')
-        time.sleep(0.01)
 except OSError as e: print(errno.errorcode[e.errno])
 os.close(f)"
         ),
