@@ -62,6 +62,9 @@ impl Overtaking<'_> {
                 }
             }
         };
+        if !matches!(ended, Some(Progress::Success(_))) {
+            copies.jobs.came_to_nothing(&job.id);
+        }
         if let Some(entry) = entry {
             // At the end of the mount nobody is there who hears of a failure.
             match job.is_left() && !job.is_begun_anew() {
@@ -96,6 +99,7 @@ impl Overtaking<'_> {
             return Some(Progress::Failed(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() })));
         }
         *left = Some(there.etag.clone());
+        copies.jobs.give_up(&job.id);
         let copy = copy.onto(there.etag);
         let admitted = tokio::select! {
             admitted = copy.admit() => {

@@ -5,6 +5,7 @@
 //! what follows (`run`), or goes in blocks (`blocks`), from its start or when a Copy Blob is too slow (`method`, `overtake`).
 
 use std::sync::{Arc, Mutex};
+use std::time::Instant as StdInstant;
 
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -18,7 +19,8 @@ use crate::fs::copies::method::{CopyMethod, Measure, Method};
 use crate::fs::copies::overtake::Overtaking;
 use crate::fs::copies::run::{Begun, Copies, total_of};
 use crate::fs::copies::spec::{CopyOptions, CopySpec, Kept};
-use crate::fs::names::tree::Blob;
+use crate::fs::names::attr::Ino;
+use crate::fs::names::tree::{Blob, NodeProperties};
 use crate::store::{BlobProperties, BlobType, CopyId, CopyRequest, CopyState, CopyStatus, ETag};
 
 /// A copy that is being started.
@@ -227,18 +229,43 @@ impl Copies {
         if let Some(ended) = ended {
             self.finish(job, lease, &ended).await;
             let copied = blocks.as_ref().map(|(copy, _)| copy.source.etag.clone());
-            self.record(job, &ended, left, copied);
-            self.tell(job, ended);
+            self.record(job, &ended, left.clone(), copied);
+            self.tell(job, left.as_ref(), ended);
         }
     }
 
-    /// Tells all who wait how a job has ended. What was heard of its destination meanwhile, such as that it is empty, is
-    /// asked for anew.
-    fn tell(&self, job: &CopyJob, ended: Progress) {
-        if let Some((dir, path)) = job.name.get().filter(|_| job.is_known_here()) {
-            self.tree.invalidate_path(*dir, path);
+    /// Tells all who wait how a job has ended; `left`: the version that its destination had without a copy that the service
+    /// shows. What was heard of it meanwhile, such as that it is empty, is not believed afterwards, here and by the kernel.
+    fn tell(&self, job: &CopyJob, left: Option<&ETag>, ended: Progress) {
+        if let Some((dir, path)) = job.name.get() {
+            let learnt = match (&ended, self.tree.below(*dir, path)) {
+                (Progress::Success(made), Some(ino)) => self.learn(ino, job, left, made),
+                _ => false,
+            };
+            if !learnt {
+                self.tree.invalidate_path(*dir, path);
+            }
         }
         job.publish(ended);
+    }
+
+    /// The node of a destination that was seen on the way is the same file now that the content is there. False if what
+    /// is known of it is another version: whose it is has to be asked.
+    fn learn(&self, ino: Ino, job: &CopyJob, left: Option<&ETag>, made: &Arc<BlobProperties>) -> bool {
+        let Some(seen) = self.tree.view(ino).ok().and_then(|view| view.properties().cloned()) else { return false };
+        let is_ours = |copy: &CopyState| copy.id == job.id || copy.id == job.service_id();
+        let is_on_the_way = seen.is_pending() && seen.copy.as_ref().is_some_and(is_ours);
+        if !is_on_the_way && left != Some(&seen.etag) {
+            return seen.etag == made.etag;
+        }
+        match self.open.of_ino(ino) {
+            // Whoever works on it asks anew.
+            Some(file) if !file.record_restored(&seen.etag, made, &self.tree) => return false,
+            Some(_) => {}
+            None => self.tree.update_same_file(ino, NodeProperties::Blob(made.clone()), StdInstant::now()),
+        }
+        self.tree.kernel().expire_file(ino);
+        true
     }
 
     /// Remembers the end of a copy of which the service knows nothing, or not all; `left`: the version that is there if it
@@ -275,7 +302,8 @@ impl Copies {
             if let Some(ended) = copy.run(&followed, admitted, false).await {
                 copies.finish(&followed, lease, &ended).await;
                 copies.record(&followed, &ended, replaces, Some(copied));
-                copies.tell(&followed, ended);
+                // Who has what it replaced open keeps that: it is another file.
+                copies.tell(&followed, None, ended);
             }
         });
         job
