@@ -114,3 +114,69 @@ fn a_file_that_was_seen_while_its_copy_was_pending_is_read_whole_at_its_end() {
         );
     }
 }
+
+/// The last byte is granted before the end, and what cp asks for next is of the copy.
+#[test]
+fn what_cp_sets_while_the_block_list_is_on_its_way_comes_along() {
+    let world = in_blocks();
+    world.put("a", pattern(9 * MIB as usize));
+    for (name, value) in [("tier", "Cool"), ("meta.color", "blue"), ("cache_control", "no-store"), ("tag.team", "x")] {
+        world.ok(&format!("setfattr -n user.blob.{name} -v {value} a"));
+    }
+    world.ok("chmod 640 a; touch -d '2020-02-02 02:02:02 UTC' a; cp -a a keep");
+    world.store.put_blob(TWO, BOX, "old", "something else".into(), "text/plain").unwrap();
+    for name in ["old", "new"] {
+        for after in [false, true] {
+            let fault = Fault::on("PutBlockList");
+            let list = if after { world.stop_answer(fault) } else { world.stop(fault) };
+            let mut cp = world.start(&format!("exec cp -a a ../../two/box/{name}"));
+            list.reached();
+            eventually("attributes", || cp.has_ended_or_is_in(&[libc::SYS_fsetxattr, libc::SYS_close]));
+            list.let_go();
+            let ran = cp.wait();
+            assert!(ran.code == Some(0) && ran.stderr.is_empty(), "{ran:?}");
+            assert_eq!(carried(&world, name).chosen_tier.as_deref(), Some("Cool"), "{name}");
+            assert_eq!(carried(&world, name).metadata.get("color"), Some("blue"), "{name}");
+            let shown = world.ok(&format!("stat -c '%a %Y' ../../two/box/{name} keep | sort -u"));
+            assert_eq!(shown.lines().count(), 1, "{name}: {shown}");
+        }
+    }
+}
+
+/// The copy has ended, and its copier has not noticed.
+#[test]
+fn what_is_set_between_the_end_of_a_copy_and_the_close_is_set() {
+    let world = in_blocks();
+    world.put("a", pattern(9 * MIB as usize));
+    world.store.put_blob(TWO, BOX, "old", "something else".into(), "text/plain").unwrap();
+    for name in ["old", "new"] {
+        let list = world.stop(Fault::on("PutBlockList"));
+        let copier = world.start(&format!(
+            r#"exec python3 -c '
+import os, time
+source, copy = os.open("a", os.O_RDONLY), os.open("../../two/box/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+left = os.fstat(source).st_size
+while left:
+    left -= os.copy_file_range(source, copy, left)
+open("granted", "w").close()
+while not os.path.exists("ended"):
+    time.sleep(0.01)
+os.setxattr(copy, "user.blob.tier", b"Cool")
+os.setxattr(copy, "user.blob.meta.color", b"blue")
+os.fchmod(copy, 0o640)
+os.close(copy)
+'"#
+        ));
+        list.reached();
+        eventually("all is granted", || world.here().join("granted").exists());
+        list.let_go();
+        eventually("its end", || shown(&world, name, "status").as_deref() == Some("success"));
+        world.ok("touch ended");
+        let ran = copier.wait();
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let found = carried(&world, name);
+        assert_eq!((found.chosen_tier.as_deref(), found.metadata.get("color")), (Some("Cool"), Some("blue")), "{name}");
+        assert_eq!(world.ok(&format!("stat -c %a ../../two/box/{name}")), "640\n");
+        world.ok("rm granted ended");
+    }
+}

@@ -455,6 +455,7 @@ fn what_cp_and_mv_set_besides_comes_along() {
 #[test]
 fn what_was_empty_on_the_way_is_not_taken_for_empty_afterwards() {
     let world = slow();
+    world.store.put_blob(TWO, BOX, "c", "".into(), "text/plain").unwrap();
     let block = stop_a_block(&world);
     let cp = world.start(&format!("exec {BLOBCP} cp a ../../two/box/b"));
     block.reached();
@@ -463,7 +464,6 @@ fn what_was_empty_on_the_way_is_not_taken_for_empty_afterwards() {
     assert_eq!(cp.wait().code, Some(0));
     assert_eq!(world.ok("cat ../../two/box/b | tail -c 4"), "end.");
     // Where nothing was emptied, but what was there was empty.
-    world.store.put_blob(TWO, BOX, "c", "".into(), "text/plain").unwrap();
     let block = stop_a_block(&world);
     let cp = world.start(&format!("exec {BLOBCP} cp --copy-method blocks a ../../two/box/c"));
     block.reached();
