@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::common::*;
 
 mod dropped;
+mod fallen_back;
 mod looked_at;
 mod overtaken;
 
