@@ -309,11 +309,12 @@ impl CopyCommand {
 
 /// Waits for the end of the copy and shows how far it is.
 async fn follow(path: &Path, file: &File, id: &str) -> Result<(), Failure> {
+    let mut file = file.try_clone().map_err(|error| about(path, &error))?;
     let on_terminal = io::stderr().is_terminal();
     let mut bar: Option<ByteBar> = None;
     let mut pause = FIRST_POLL;
     loop {
-        let state = match on_mount::state(file) {
+        let state = match on_mount::state_at(path, &mut file) {
             // Whoever hears of the signal is asked first.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 sleep(FIRST_POLL).await;

@@ -116,6 +116,18 @@ pub(super) fn state(file: &File) -> io::Result<Option<CopyState>> {
     Ok(Some(state))
 }
 
+/// [`state`] of the file at a path, which `file` was opened by: what a copy has made of it may be another file, and is
+/// opened instead.
+pub(super) fn state_at(path: &Path, file: &mut File) -> io::Result<Option<CopyState>> {
+    match state(file) {
+        Err(error) if error.raw_os_error() == Some(libc::ESTALE) => {
+            *file = open(path).map_err(|_| error)?;
+            state(file)
+        }
+        state => state,
+    }
+}
+
 impl CopyState {
     /// A state by its number and that of its method, bytes copied and of the source, end, and id, source and description.
     fn read(

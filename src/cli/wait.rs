@@ -141,8 +141,8 @@ fn wait_for_files(paths: &[PathBuf]) -> Result<bool, Failure> {
     let mut ready: Vec<usize> = (0..pending.len()).collect();
     loop {
         for index in ready.into_iter().rev() {
-            let (path, file) = &pending[index];
-            match on_mount::state(file) {
+            let (path, file) = &mut pending[index];
+            match on_mount::state_at(path, file) {
                 Ok(Some(state)) if state.status == Status::Pending => continue,
                 Ok(state) => good &= judge(path, state.as_ref()),
                 Err(error) => {

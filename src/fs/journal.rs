@@ -99,6 +99,8 @@ pub(crate) struct Journal {
     serial: AtomicU64,
     /// Those of which something is left that is of no use to anybody.
     over: Mutex<HashSet<u64>>,
+    /// Numbers of those that this process does nothing about any more.
+    left: Mutex<HashSet<u64>>,
     log: Mutex<Option<Log>>,
 }
 
@@ -135,6 +137,7 @@ impl Default for Journal {
             id: uuid::Uuid::new_v4().simple().to_string(),
             serial: AtomicU64::new(1),
             over: Mutex::default(),
+            left: Mutex::default(),
             log: Mutex::default(),
         }
     }
@@ -189,11 +192,24 @@ impl Journal {
         }
     }
 
-    /// The journals beside this one and in the other places. It reads files, so not for threads that requests are waiting for.
+    /// What this process has left, as far as nobody has crossed it out.
+    fn left_here(&self) -> Option<Abandoned> {
+        let left = lock(&self.left).clone();
+        if left.is_empty() {
+            return None;
+        }
+        let path = lock(&self.log).as_ref()?.path.clone();
+        let mut intents = unfinished(&fs::read(&path).ok()?);
+        intents.retain(|one| left.contains(&one.number));
+        Some(Abandoned { path, intents })
+    }
+
+    /// The journals beside this one, with what this process itself has left, and in the other places. It reads files, so not for threads that requests are waiting for.
     pub(crate) fn others(&self) -> Others {
         let dirs = lock(&self.log).as_ref().map(|log| log.dirs.clone()).unwrap_or_default();
         let mut others = Others { over: (self.id.clone(), lock(&self.over).clone()), ..Others::default() };
         others.living.insert(self.id.clone());
+        others.abandoned.extend(self.left_here().map(Arc::new));
         let entries = dirs.iter().filter_map(|dir| dir.read_dir().ok()).flatten();
         for path in entries.flatten().map(|entry| entry.path()) {
             let id = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
@@ -257,6 +273,7 @@ impl Entry {
     /// Something of it is left, which this process does nothing about any more.
     pub(crate) fn leave(&self) {
         self.ended.store(true, Ordering::Relaxed);
+        lock(&self.journal.left).insert(self.number);
     }
 
     /// Nothing of it is left.
@@ -462,6 +479,20 @@ mod tests {
         journal.close();
         assert_eq!(dir.path().read_dir().unwrap().count(), 1);
         assert_eq!(Arc::new(Journal::default()).begin(backup("nowhere")).number, 0);
+    }
+
+    #[test]
+    fn what_this_process_has_left_is_told_until_it_is_settled() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, entries) = begun_in(dir.path(), &["a", "b", "c"]);
+        assert!(journal.others().abandoned.is_empty());
+        entries[0].end();
+        entries[1].leave();
+        let left = journal.others().abandoned;
+        assert_eq!(left[0].intents.iter().map(|one| one.intent.clone()).collect::<Vec<_>>(), [backup("b")]);
+        left[0].settle(left[0].intents[0].number);
+        assert!(journal.others().abandoned[0].intents.is_empty());
+        entries[2].end();
     }
 
     #[test]

@@ -11,6 +11,8 @@ use serde_json::Value;
 use crate::common::*;
 
 mod dropped;
+mod fallen_back;
+mod looked_at;
 mod overtaken;
 
 const BLOBCP: &str = env!("CARGO_BIN_EXE_blobcp");

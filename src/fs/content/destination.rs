@@ -263,6 +263,19 @@ impl CopyDestinations {
         if own { self.settled(file, caller).await.map(drop) } else { Ok(()) }
     }
 
+    /// [`CopyDestinations::settled`] for who changes what a file has beside its content, which no copy takes while it is
+    /// under way: where all of it is granted and the copy has ended, and for the copier with its end.
+    pub(crate) async fn settle_granted(&self, file: &Arc<OpenFile>, caller: Caller) -> Result<()> {
+        let settles = match &file.lock().await.content {
+            Content::Copying(copying) if copying.complete() => {
+                let waits = self.files.config.copy_wait && copying.copier == caller.process();
+                waits || !matches!(copying.job.progress(), Progress::Pending(_))
+            }
+            _ => false,
+        };
+        if settles { self.settled(file, caller).await.map(drop) } else { Ok(()) }
+    }
+
     /// The copy ended otherwise than well, or goes on without us: what the destination is now has to be asked.
     pub(crate) async fn detach(&self, locked: &mut Locked) {
         let (file, state) = locked.parts();

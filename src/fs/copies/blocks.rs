@@ -124,6 +124,22 @@ enum Halt {
     Behind,
 }
 
+/// Whose wish it is that a copy goes in blocks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::fs) enum Wish {
+    /// The user's: it goes in no other way.
+    Ordered,
+    /// Nobody's, for they are faster as it seems: what they cannot do is for Copy Blob.
+    Chosen,
+    /// Nobody's, and a Copy Blob that was given up for them is taken up again also if they are slower.
+    Trial,
+}
+
+/// Copies between these accounts are refused in blocks, whatever their destination is.
+fn is_of_the_pair(error: &Error) -> bool {
+    error.is_about_the_source() && !error.is_of_another_source() || error.is_denied()
+}
+
 /// Of a copy that failed at its source.
 const UNREADABLE: &str = "the source was changed, or cannot be read any more";
 
@@ -191,7 +207,7 @@ impl BlockCopy {
     }
 
     /// Copies between these accounts cannot be made in blocks, as it seems.
-    pub(crate) fn note_refusal(&self) {
+    fn note_refusal(&self) {
         self.rates.note_refusal(self.pair, Instant::now());
     }
 
@@ -225,10 +241,14 @@ impl BlockCopy {
             Ok(Ok(admitted)) => admitted,
             Ok(Err(error)) => {
                 debug!(%destination, %error, "not copied in blocks");
+                if is_of_the_pair(&error) {
+                    self.note_refusal();
+                }
                 None
             }
             Err(_) => {
                 debug!(%destination, "not copied in blocks: the first one takes too long");
+                self.note_refusal();
                 None
             }
         }
@@ -271,12 +291,12 @@ impl BlockCopy {
         client.stage_block_from_url(id, &part, self.request.lease.as_ref()).await
     }
 
-    /// The copy to its end; `None` if it comes to none and the Copy Blob that was given up for it is to do it, of which
-    /// only a `trial` asks: it turns out to be slower, cannot be made in blocks, or is stopped.
-    pub(crate) async fn run(&self, job: &CopyJob, admitted: Admitted, trial: bool) -> Option<Progress> {
+    /// The copy to its end; `None` if it comes to none and is to be done by Copy Blob, unless it is `Ordered`: it cannot be
+    /// made in blocks. A `Trial` also if it turns out to be slower, or is stopped.
+    pub(crate) async fn run(&self, job: &CopyJob, admitted: Admitted, wish: Wish) -> Option<Progress> {
         let (destination, id) = (&self.destination.path, &job.id);
         info!(%destination, source = %self.request.source, %id, "copied in blocks");
-        let began = Instant::now();
+        let (began, trial) = (Instant::now(), wish == Wish::Trial);
         let made = match self.stage(job, &admitted, trial).await {
             Ok(Staged::All(blocks)) => self.commit(job, &admitted, &blocks).await,
             Ok(Staged::Stopped) if trial => return None,
@@ -285,20 +305,29 @@ impl BlockCopy {
                 info!(%destination, %id, "slower in blocks than by Copy Blob");
                 return None;
             }
-            Err(error) if error.is_of_another_source() => Err(failed_at_source(job, error)),
-            Err(error) => {
+            Err(error) => Err(error),
+        };
+        let is_over = |error: &Error| {
+            // The service would refuse Copy Blob for that, too.
+            matches!(error, Error::Copy { .. }) || error.is_of_another_source() || error.code().contains("Lease")
+        };
+        let is_for_copy_blob = match &made {
+            Err(error) if !is_over(error) => {
                 warn!(%destination, %id, %error, "it cannot be copied in blocks");
-                self.note_refusal();
-                if trial {
-                    return None;
+                if is_of_the_pair(error) {
+                    self.note_refusal();
                 }
-                Err(failed_at_source(job, error))
+                wish != Wish::Ordered
             }
+            _ => false,
         };
         match &made {
             Ok(_) => admitted.entry.iter().for_each(Entry::end),
             Err(_) if admitted.there.is_none() => self.drop_blocks(admitted).await,
             Err(_) => {}
+        }
+        if is_for_copy_blob {
+            return None;
         }
         Some(match made {
             Ok(properties) => {
@@ -307,7 +336,7 @@ impl BlockCopy {
                 info!(%destination, %id, "copy done");
                 Progress::Success(properties)
             }
-            Err(error) => Progress::Failed(error),
+            Err(error) => Progress::Failed(failed_at_source(job, error)),
         })
     }
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{CopyFailure, Error};
 use crate::fs::caller::Caller;
-use crate::fs::copies::backup::Backup;
+use crate::fs::copies::backup::{Backup, BackupKind};
 use crate::fs::names::attr::Ino;
 use crate::fs::names::tree::Blob;
 use crate::store::{BlobProperties, BlobType, CopyId, CopyState, CopyStatus, LeaseId};
@@ -70,6 +70,8 @@ pub struct CopyJob {
     pub(in crate::fs) begun_anew: Mutex<Option<CopyId>>,
     /// It is made in blocks.
     pub(in crate::fs) in_blocks: AtomicBool,
+    /// The service is about to be asked for what blocks could not make.
+    pub(in crate::fs) handed_back: AtomicBool,
     /// It is made in blocks no further.
     pub(in crate::fs) stopped: CancellationToken,
     /// It is to be left to the service, which begins it anew.
@@ -98,6 +100,7 @@ impl CopyJob {
             restores: false,
             begun_anew: Mutex::default(),
             in_blocks: AtomicBool::new(false),
+            handed_back: AtomicBool::new(false),
             stopped: CancellationToken::new(),
             left: AtomicBool::new(false),
             handed_over: CancellationToken::new(),
@@ -122,11 +125,17 @@ impl CopyJob {
 
     /// This mount makes it in blocks, of which the service keeps no state.
     pub(in crate::fs) fn is_in_blocks(&self) -> bool {
-        self.in_blocks.load(Ordering::Acquire)
+        self.in_blocks.load(Ordering::SeqCst)
     }
 
     pub(in crate::fs) fn set_in_blocks(&self, in_blocks: bool) {
-        self.in_blocks.store(in_blocks, Ordering::Release);
+        // Against who ends the mount: one of the two sees the other (`Copies::ending`).
+        self.in_blocks.store(in_blocks, Ordering::SeqCst);
+    }
+
+    /// The service is asked for it next, and goes on with it also if the mount ends meanwhile.
+    pub(in crate::fs) fn hand_back(&self) {
+        self.handed_back.store(true, Ordering::SeqCst);
     }
 
     /// It was begun by Copy Blob, which has emptied the destination.
@@ -137,7 +146,8 @@ impl CopyJob {
     /// The mount ends. A copy that was the service's at first is so again, all others are made no further. Returns when
     /// that is done.
     pub(in crate::fs) async fn leave(&self) {
-        if self.was_by_copy_blob() && !self.stopped.is_cancelled() {
+        let is_the_services = self.was_by_copy_blob() || self.handed_back.load(Ordering::SeqCst);
+        if is_the_services && !self.stopped.is_cancelled() {
             self.left.store(true, Ordering::Release);
         }
         self.stopped.cancel();
@@ -253,6 +263,12 @@ impl CopyJob {
 
     pub(in crate::fs) fn has_backup(&self) -> bool {
         lock(&self.backup).is_some()
+    }
+
+    /// What is there to be brought back is a snapshot, which tells of itself.
+    pub(in crate::fs) fn has_snapshot(&self) -> bool {
+        let backup = lock(&self.backup);
+        backup.as_ref().is_some_and(|backup| matches!(backup.kind, BackupKind::Snapshot { .. }))
     }
 
     /// Sets the backup to be restored after all, if the copy is no success.

@@ -9,13 +9,15 @@ use lru::LruCache;
 use crate::error::{Error, Result};
 use crate::fs::copies::job::{CopyJob, Progress};
 use crate::fs::names::tree::{Blob, BlobDir};
-use crate::store::{CopyState, CopyStatus, ETag};
+use crate::store::{BlobProperties, CopyId, CopyState, CopyStatus, ETag};
 use crate::sync::lock;
 
 /// The copies that are followed, by their destinations.
 pub(crate) struct Jobs {
     all: Mutex<HashMap<Blob, Weak<CopyJob>>>,
     ended: Mutex<LruCache<Blob, EndedCopy>>,
+    /// Ids of the copies that were given up for others, which bring or have brought what they were to bring.
+    given_up: Mutex<LruCache<CopyId, ()>>,
 }
 
 /// A copy that ended and of which the service knows nothing, or not all.
@@ -30,7 +32,8 @@ struct EndedCopy {
 impl Default for Jobs {
     fn default() -> Self {
         let most = NonZeroUsize::new(MANY).unwrap_or(NonZeroUsize::MIN);
-        Self { all: Mutex::default(), ended: Mutex::new(LruCache::new(most)) }
+        let (ended, given_up) = (Mutex::new(LruCache::new(most)), Mutex::new(LruCache::new(most)));
+        Self { all: Mutex::default(), ended, given_up }
     }
 }
 
@@ -100,6 +103,23 @@ impl Jobs {
     /// The blob is empty because a Copy Blob took its content, and blocks go on with what that was to bring.
     pub(crate) fn is_emptied(&self, blob: &Blob) -> bool {
         self.pending(blob).is_some_and(|job| job.is_in_blocks() && job.was_by_copy_blob())
+    }
+
+    /// Remembers that the empty version that the abort of a copy of that id leaves is none to be read, for another copy
+    /// brings the content.
+    pub(crate) fn give_up(&self, id: &CopyId) {
+        lock(&self.given_up).put(id.clone(), ());
+    }
+
+    /// Nothing has come of that other copy: the empty version is what there is.
+    pub(crate) fn came_to_nothing(&self, id: &CopyId) {
+        lock(&self.given_up).pop(id);
+    }
+
+    /// The version is empty because its copy was given up for another one, which brings or has brought the content.
+    pub(crate) fn is_given_up(&self, version: &BlobProperties) -> bool {
+        let id = version.copy.as_ref().filter(|copy| version.size == 0 && copy.status == CopyStatus::Aborted);
+        id.is_some_and(|copy| lock(&self.given_up).contains(&copy.id))
     }
 
     /// EBUSY for who would take such a blob for an empty one.

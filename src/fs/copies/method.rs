@@ -72,10 +72,29 @@ const SLOWEST: f64 = 1.0;
 /// The time for which a rate is believed.
 const BELIEVED: Duration = Duration::from_secs(3600);
 
-/// Bytes a second, as of a moment.
+/// How copies were seen to go.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Pace {
+    /// Bytes a second.
+    Rate(f64),
+    /// Not a byte was copied for so long: how fast it is then nobody knows, but it takes at least that.
+    Stalled(Duration),
+}
+
+impl Pace {
+    /// Seconds that so many bytes take, at least.
+    fn time(self, bytes: u64) -> f64 {
+        match self {
+            Self::Rate(rate) => bytes as f64 / rate,
+            Self::Stalled(time) => time.as_secs_f64(),
+        }
+    }
+}
+
+/// A pace as of a moment.
 #[derive(Debug, Clone, Copy)]
 struct Rate {
-    bytes: f64,
+    pace: Pace,
     at: Instant,
 }
 
@@ -117,21 +136,23 @@ impl Measure {
 pub(in crate::fs) struct Rates(Mutex<HashMap<Pair, Known>>);
 
 impl Rates {
-    fn known(&self, pair: Pair, method: Method, now: Instant) -> Option<f64> {
+    fn known(&self, pair: Pair, method: Method, now: Instant) -> Option<Pace> {
         let rates = lock(&self.0);
         let known = rates.get(&pair)?;
         let rate = match method {
             Method::Blob => known.blob,
             Method::Blocks => known.blocks,
         };
-        Some(rate.filter(|rate| now.duration_since(rate.at) < BELIEVED)?.bytes)
+        Some(rate.filter(|rate| now.duration_since(rate.at) < BELIEVED)?.pace)
     }
 
-    /// How a copy of so many bytes begins.
+    /// How a copy of so many bytes begins. What is small is one request, whatever was seen of large ones.
     pub(in crate::fs) fn first(&self, pair: Pair, total: u64, now: Instant) -> Method {
-        let rate = |method| self.known(pair, method, now);
-        match (rate(Method::Blob), rate(Method::Blocks)) {
-            (Some(blob), Some(blocks)) if total as f64 / blocks + CHANGE.as_secs_f64() < total as f64 / blob => {
+        let pace = |method| self.known(pair, method, now);
+        match (pace(Method::Blob), pace(Method::Blocks)) {
+            (Some(blob), Some(blocks @ Pace::Rate(_)))
+                if total >= ENOUGH && blocks.time(total) + CHANGE.as_secs_f64() < blob.time(total) =>
+            {
                 Method::Blocks
             }
             _ => Method::Blob,
@@ -146,14 +167,16 @@ impl Rates {
         let rate = seen.rate().max(SLOWEST);
         match self.known(pair, Method::Blocks, now) {
             // A quarter more, so that two that are equal do not change places.
-            Some(blocks) => seen.left(rate) > 1.25 * (seen.all(blocks) + CHANGE.as_secs_f64()),
+            Some(Pace::Rate(blocks)) => seen.left(rate) > 1.25 * (seen.all(blocks) + CHANGE.as_secs_f64()),
+            Some(Pace::Stalled(_)) => false,
             None => rate < FAST && seen.all(rate) >= f64::from(PART) * (seen.elapsed + TRIAL).as_secs_f64(),
         }
     }
 
     /// Whether blocks, with so many bytes of them under way, are slower than the Copy Blob that was given up for them.
     pub(in crate::fs) fn is_behind(&self, pair: Pair, seen: Measure, underway: u64, now: Instant) -> bool {
-        let Some(blob) = self.known(pair, Method::Blob, now) else { return false };
+        // Of one that had stalled nobody knows when it would have been done.
+        let Some(Pace::Rate(blob)) = self.known(pair, Method::Blob, now) else { return false };
         if seen.elapsed < TRIAL {
             return false;
         }
@@ -164,21 +187,61 @@ impl Rates {
 
     /// Remembers that blocks were refused, so that they are not tried with each copy.
     pub(in crate::fs) fn note_refusal(&self, pair: Pair, now: Instant) {
-        lock(&self.0).entry(pair).or_default().blocks = Some(Rate { bytes: SLOWEST, at: now });
+        lock(&self.0).entry(pair).or_default().blocks = Some(Rate { pace: Pace::Rate(SLOWEST), at: now });
     }
 
     /// Remembers how fast that was. What is too short or too small to tell is not remembered.
     pub(in crate::fs) fn note(&self, pair: Pair, method: Method, seen: Measure, now: Instant) {
-        let stalled = seen.elapsed >= STALLED;
-        if seen.total < ENOUGH || (seen.copied == 0 && !stalled) {
-            return;
-        }
-        let rate = Some(Rate { bytes: seen.rate().max(SLOWEST), at: now });
+        let pace = match seen.copied {
+            _ if seen.total < ENOUGH => return,
+            0 if seen.elapsed < STALLED => return,
+            0 => Pace::Stalled(seen.elapsed),
+            _ => Pace::Rate(seen.rate().max(SLOWEST)),
+        };
+        let rate = Some(Rate { pace, at: now });
         let mut rates = lock(&self.0);
         let known = rates.entry(pair).or_default();
         match method {
             Method::Blob => known.blob = rate,
             Method::Blocks => known.blocks = rate,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAIR: Pair = (AccountId(0), AccountId(1));
+    const MIB: u64 = 1 << 20;
+
+    fn seen(total: u64, copied: u64, seconds: u64) -> Measure {
+        Measure { total, copied, elapsed: Duration::from_secs(seconds) }
+    }
+
+    #[tokio::test]
+    async fn a_stall_says_how_long_a_copy_takes_at_least_and_nothing_of_small_ones() {
+        let (rates, now) = (Rates::default(), Instant::now());
+        assert!(rates.is_overtaken(PAIR, seen(1024 * MIB, 0, 10), now));
+        rates.note(PAIR, Method::Blob, seen(1024 * MIB, 0, 10), now);
+        rates.note(PAIR, Method::Blocks, seen(1024 * MIB, 1024 * MIB, 10), now);
+        let first = |size| rates.first(PAIR, size, now);
+        assert_eq!([first(4 * MIB), first(63 * MIB)], [Method::Blob; 2]);
+        assert_eq!(first(512 * MIB), Method::Blocks, "6 s instead of at least 10");
+        assert_eq!(first(4096 * MIB), Method::Blob, "at least 10 s may be less than 41");
+        assert!(!rates.is_behind(PAIR, seen(1024 * MIB, MIB, 5), 0, now), "nobody knows of what");
+    }
+
+    #[tokio::test]
+    async fn both_rates_decide_for_an_hour() {
+        let (rates, now) = (Rates::default(), Instant::now());
+        rates.note(PAIR, Method::Blob, seen(1024 * MIB, 10 * MIB, 10), now);
+        assert_eq!(rates.first(PAIR, 1024 * MIB, now), Method::Blob);
+        rates.note(PAIR, Method::Blocks, seen(1024 * MIB, 1024 * MIB, 1), now);
+        assert_eq!(rates.first(PAIR, 1024 * MIB, now), Method::Blocks);
+        assert_eq!(rates.first((PAIR.1, PAIR.0), 1024 * MIB, now), Method::Blob);
+        assert_eq!(rates.first(PAIR, 1024 * MIB, now + BELIEVED), Method::Blob);
+        rates.note_refusal(PAIR, now);
+        assert_eq!(rates.first(PAIR, 1024 * MIB, now), Method::Blob);
     }
 }

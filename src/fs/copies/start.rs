@@ -4,21 +4,24 @@
 //! (`lease`), and what it replaced, which comes back or is let go (`restore`). The copy itself is [`Copies::begin`] and
 //! what follows (`run`), or goes in blocks (`blocks`), from its start or when a Copy Blob is too slow (`method`, `overtake`).
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::time::Instant as StdInstant;
 
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::error::{Error, Result};
+use crate::error::{CopyFailure, Error, Result};
 use crate::fs::copies::backup::{Backup, OwnWrite};
-use crate::fs::copies::blocks::{Admitted, BlockCopy};
-use crate::fs::copies::job::{CopyJob, Progress, is_abort};
+use crate::fs::copies::blocks::{Admitted, BlockCopy, Wish};
+use crate::fs::copies::job::{CopyJob, Progress, failure, is_abort};
 use crate::fs::copies::lease::{LeaseSource, LeasedCopy, SourceLease};
 use crate::fs::copies::method::{CopyMethod, Measure, Method};
 use crate::fs::copies::overtake::Overtaking;
 use crate::fs::copies::run::{Begun, Copies, total_of};
 use crate::fs::copies::spec::{CopyOptions, CopySpec, Kept};
-use crate::fs::names::tree::Blob;
+use crate::fs::names::attr::Ino;
+use crate::fs::names::tree::{Blob, NodeProperties};
 use crate::store::{BlobProperties, BlobType, CopyId, CopyRequest, CopyState, CopyStatus, ETag};
 
 /// A copy that is being started.
@@ -76,7 +79,9 @@ impl Copies {
         if let Some(copy) = blocks.take_if(|_| first == Method::Blocks)
             && let Some(admitted) = copy.admit().await
         {
-            return Ok(self.start_blocks(copy, admitted, start));
+            let ordered = start.options.method.unwrap_or(self.config.copy_method) == CopyMethod::Blocks;
+            let wish = if ordered { Wish::Ordered } else { Wish::Chosen };
+            return Ok(self.start_blocks(copy, admitted, start, wish));
         }
         // It takes what is there at its start.
         let backup = match &start.options.kept {
@@ -227,18 +232,43 @@ impl Copies {
         if let Some(ended) = ended {
             self.finish(job, lease, &ended).await;
             let copied = blocks.as_ref().map(|(copy, _)| copy.source.etag.clone());
-            self.record(job, &ended, left, copied);
-            self.tell(job, ended);
+            self.record(job, &ended, left.clone(), copied);
+            self.tell(job, left.as_ref(), ended);
         }
     }
 
-    /// Tells all who wait how a job has ended. What was heard of its destination meanwhile, such as that it is empty, is
-    /// asked for anew.
-    fn tell(&self, job: &CopyJob, ended: Progress) {
-        if let Some((dir, path)) = job.name.get().filter(|_| job.is_known_here()) {
-            self.tree.invalidate_path(*dir, path);
+    /// Tells all who wait how a job has ended; `left`: the version that its destination had without a copy that the service
+    /// shows. What was heard of it meanwhile, such as that it is empty, is not believed afterwards, here and by the kernel.
+    fn tell(&self, job: &CopyJob, left: Option<&ETag>, ended: Progress) {
+        if let Some((dir, path)) = job.name.get() {
+            let learnt = match (&ended, self.tree.below(*dir, path)) {
+                (Progress::Success(made), Some(ino)) => self.learn(ino, job, left, made),
+                _ => false,
+            };
+            if !learnt {
+                self.tree.invalidate_path(*dir, path);
+            }
         }
         job.publish(ended);
+    }
+
+    /// The node of a destination that was seen on the way is the same file now that the content is there. False if what
+    /// is known of it is another version: whose it is has to be asked.
+    fn learn(&self, ino: Ino, job: &CopyJob, left: Option<&ETag>, made: &Arc<BlobProperties>) -> bool {
+        let Some(seen) = self.tree.view(ino).ok().and_then(|view| view.properties().cloned()) else { return false };
+        let is_ours = |copy: &CopyState| copy.id == job.id || copy.id == job.service_id();
+        let is_on_the_way = seen.is_pending() && seen.copy.as_ref().is_some_and(is_ours);
+        if !is_on_the_way && left != Some(&seen.etag) {
+            return seen.etag == made.etag;
+        }
+        match self.open.of_ino(ino) {
+            // Whoever works on it asks anew.
+            Some(file) if !file.record_restored(&seen.etag, made, &self.tree) => return false,
+            Some(_) => {}
+            None => self.tree.update_same_file(ino, NodeProperties::Blob(made.clone()), StdInstant::now()),
+        }
+        self.tree.kernel().expire_file(ino);
+        true
     }
 
     /// Remembers the end of a copy of which the service knows nothing, or not all; `left`: the version that is there if it
@@ -256,7 +286,7 @@ impl Copies {
     }
 
     /// A copy that is in blocks from its start. What it is to replace stays until its end.
-    fn start_blocks(self: &Arc<Self>, copy: BlockCopy, admitted: Admitted, start: Start) -> Arc<CopyJob> {
+    fn start_blocks(self: &Arc<Self>, copy: BlockCopy, admitted: Admitted, start: Start, wish: Wish) -> Arc<CopyJob> {
         let Start { options, lease, .. } = start;
         let id = CopyId::new(&uuid::Uuid::new_v4().to_string());
         let job = Arc::new(CopyJob {
@@ -272,13 +302,48 @@ impl Copies {
         tokio::spawn(async move {
             let lease = copies.lease_pending(lease, &options, Some(&copy.source), &followed).await;
             let (replaces, copied) = (admitted.replaces(), copy.source.etag.clone());
-            if let Some(ended) = copy.run(&followed, admitted, false).await {
+            let ended = match copy.run(&followed, admitted, wish).await {
+                Some(ended) => Some(ended),
+                None => copies.copy_after_all(&followed, &copy, options.kept.as_ref()).await,
+            };
+            if let Some(ended) = ended {
                 copies.finish(&followed, lease, &ended).await;
                 copies.record(&followed, &ended, replaces, Some(copied));
-                copies.tell(&followed, ended);
+                // Who has what it replaced open keeps that: it is another file.
+                copies.tell(&followed, None, ended);
             }
         });
         job
+    }
+
+    /// Copy Blob of what cannot be had in blocks after all, which nobody has asked for. It takes what is there at its start.
+    async fn copy_after_all(
+        self: &Arc<Self>,
+        job: &Arc<CopyJob>,
+        copy: &BlockCopy,
+        kept: Option<&Kept>,
+    ) -> Option<Progress> {
+        // Who ends the mount sees that, or is seen.
+        job.hand_back();
+        if job.stopped.is_cancelled() || self.ending.load(Ordering::SeqCst) {
+            let aborted = failure(&job.destination, CopyFailure::Aborted { id: job.id.to_string() });
+            return Some(Progress::Failed(aborted));
+        }
+        if let Some(Kept { ino, before }) = kept {
+            match self.back_up((&job.destination, *ino), before, job.lease.clone()).await {
+                Ok(backup) => job.set_backup(Some(backup)),
+                Err(error) => return Some(Progress::Failed(error)),
+            }
+        }
+        match self.take_up(job, copy).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                if let Some(backup) = job.take_backup() {
+                    self.never_started(&backup, &error).await;
+                }
+                Some(Progress::Failed(error))
+            }
+        }
     }
 
     /// Copies by the operations that read any URL, if the source is none of our blobs or a block blob. A copy that ends

@@ -121,7 +121,7 @@ impl Names {
     /// yet gets other times when it is.
     pub fn ttl(&self, ino: Ino) -> Duration {
         let Ok(view) = self.tree.view(ino) else { return Duration::ZERO };
-        if self.open.of_ino(ino).is_some_and(|file| file.is_unsaved()) {
+        if view.is_between_contents() || self.open.of_ino(ino).is_some_and(|file| file.is_unsaved()) {
             return Duration::ZERO;
         }
         self.trust(view.kind).saturating_sub(view.observed.age()).min(self.config.attr_ttl)
@@ -132,7 +132,8 @@ impl Names {
     /// reader who is slow, and asking for each of them would make that slower still. Whoever opens the file asks anew
     /// all the same.
     pub fn ttl_of_listed(&self, ino: Ino) -> Duration {
-        if self.open.of_ino(ino).is_some() { self.ttl(ino) } else { self.config.attr_ttl }
+        let between = self.tree.view(ino).is_ok_and(|view| view.is_between_contents());
+        if between || self.open.of_ino(ino).is_some() { self.ttl(ino) } else { self.config.attr_ttl }
     }
 
     /// The time for which an observation is believed. The existence of a directory is believed longer: nothing is read

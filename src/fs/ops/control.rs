@@ -359,12 +359,17 @@ impl Control<'_> {
     /// The state of the last copy onto a file (M6), from the service. ENODATA if there is none.
     pub async fn copy_state(&self, ino: Ino) -> Result<CopyState> {
         let origin = self.fs.tree.origin(ino)?;
+        let asked = std::time::Instant::now();
         let (found, own) = self.look_at(&origin).await;
         // A file that comes into being with the last block is only here until then.
         if let Some(state) = own {
             return Ok(state);
         }
         let (properties, blob) = (found?, &origin.blob);
+        // Who hears of the end reads what the copy has brought.
+        if !properties.is_pending() && self.fs.tree.view(ino).is_ok_and(|view| view.is_pending()) {
+            self.fs.names.update_if_newer(ino, properties.clone(), asked)?;
+        }
         properties.copy.ok_or_else(|| Error::fs(libc::ENODATA, format!("{} has no copy state", blob.path)))
     }
 

@@ -58,6 +58,10 @@ impl Fs {
         {
             return Err(Error::fs(libc::EBUSY, "its content is still being copied"));
         }
+        // Opened on the way, and seen by nobody since.
+        if self.copies.jobs.is_given_up(&version.properties) {
+            return Err(Error::stale("it was open before its content was copied: open it again"));
+        }
         let mut origin = self.tree.origin(file.ino).ok();
         loop {
             let account = origin.as_ref().map(|origin| origin.blob.account);

@@ -449,6 +449,10 @@ impl Xattrs<'_> {
     /// Sets or, without a value, removes. What a new file is to have travels with its content; to any other, what was
     /// written is committed first, so that a commit that comes later finds the blob as it knows it.
     async fn change_attribute(&self, ino: Ino, change: XattrChange<'_>) -> Result<()> {
+        if let Some(file) = self.fs.handles.of_ino(ino) {
+            // Who copies onto it, and was granted all, asks for that next.
+            self.fs.destinations.settle_granted(&file, change.who.caller()).await?;
+        }
         if let Ok(blob) = self.fs.tree.blob(ino) {
             self.fs.copies.jobs.refuse_copied_to(&blob)?;
         }

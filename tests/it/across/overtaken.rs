@@ -7,17 +7,17 @@ use blobcp::fs::LeaseSource;
 use super::*;
 
 /// Of the source of each copy: enough to be measured, and few blocks.
-const SIZE: u64 = 64 * MIB;
+pub(super) const SIZE: u64 = 64 * MIB;
 
 /// Bytes a second of a Copy Blob: it is overtaken also by a machine that does not look before some seconds are over.
-const SLOW: CopyRate = CopyRate::BytesPerSecond(MIB / 8);
+pub(super) const SLOW: CopyRate = CopyRate::BytesPerSecond(MIB / 8);
 
 /// A mount as it is by default, of a service whose asynchronous copies are slow; with a source that says what it is at its end.
-fn slow() -> World {
+pub(super) fn slow() -> World {
     slow_with(Setup::default())
 }
 
-fn slow_with(setup: Setup) -> World {
+pub(super) fn slow_with(setup: Setup) -> World {
     let devstore = Config { copy_cross_account: SLOW, from_url_cross_account: CopyRate::Immediate, ..setup.devstore };
     let world = World::with(Setup { devstore, ..setup });
     put_source(&world);
@@ -31,18 +31,18 @@ fn put_source(world: &World) {
 }
 
 /// From now on copies between accounts are done when they are looked at.
-fn hurry(world: &World) {
+pub(super) fn hurry(world: &World) {
     let at_once = PolicyChange { copy_cross_account: Some(CopyRate::Looks(1)), ..PolicyChange::default() };
     world.store.change_policy(at_once);
 }
 
-fn count(world: &World, operation: &str) -> u64 {
+pub(super) fn count(world: &World, operation: &str) -> u64 {
     world.stats().requests(operation)
 }
 
 /// The blob is a whole copy of the source.
 #[track_caller]
-fn assert_whole(world: &World, name: &str) {
+pub(super) fn assert_whole(world: &World, name: &str) {
     let found = world.properties(TWO, name).unwrap();
     assert_eq!((found.size, found.metadata.get("color"), found.tag_count), (SIZE, Some("blue"), 1), "{name}");
     assert!(content(world, name).ends_with(b"end."), "{name}");
@@ -50,7 +50,7 @@ fn assert_whole(world: &World, name: &str) {
 
 /// The blob is what an abort leaves.
 #[track_caller]
-fn assert_emptied(world: &World, name: &str) {
+pub(super) fn assert_emptied(world: &World, name: &str) {
     let found = world.properties(TWO, name).unwrap();
     assert_eq!((found.size, found.copy.map(|copy| copy.status)), (0, Some(CopyStatus::Aborted)), "{name}");
 }
@@ -455,6 +455,7 @@ fn what_cp_and_mv_set_besides_comes_along() {
 #[test]
 fn what_was_empty_on_the_way_is_not_taken_for_empty_afterwards() {
     let world = slow();
+    world.store.put_blob(TWO, BOX, "c", "".into(), "text/plain").unwrap();
     let block = stop_a_block(&world);
     let cp = world.start(&format!("exec {BLOBCP} cp a ../../two/box/b"));
     block.reached();
@@ -463,7 +464,6 @@ fn what_was_empty_on_the_way_is_not_taken_for_empty_afterwards() {
     assert_eq!(cp.wait().code, Some(0));
     assert_eq!(world.ok("cat ../../two/box/b | tail -c 4"), "end.");
     // Where nothing was emptied, but what was there was empty.
-    world.store.put_blob(TWO, BOX, "c", "".into(), "text/plain").unwrap();
     let block = stop_a_block(&world);
     let cp = world.start(&format!("exec {BLOBCP} cp --copy-method blocks a ../../two/box/c"));
     block.reached();

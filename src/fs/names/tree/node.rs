@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::error::{Error, Result};
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::packed::Packed;
-use crate::store::{BlobProperties, ContainerItem};
+use crate::store::{BlobProperties, ContainerItem, CopyStatus};
 
 /// The tie of a node to its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,16 @@ impl NodeView {
     /// A copy onto it is under way, whoever started it.
     pub(in crate::fs) fn is_pending(&self) -> bool {
         self.properties().is_some_and(|properties| properties.is_pending())
+    }
+
+    /// A copy onto it is pending, or has left it empty and may be begun anew: its size is not for the kernel to remember,
+    /// which would go on reading nothing when the content is there.
+    pub(in crate::fs) fn is_between_contents(&self) -> bool {
+        let left_empty = |properties: &BlobProperties| {
+            let copy = properties.copy.as_ref().map(|copy| copy.status);
+            properties.size == 0 && matches!(copy, Some(CopyStatus::Aborted | CopyStatus::Failed))
+        };
+        self.is_pending() || self.properties().is_some_and(|properties| left_empty(properties))
     }
 }
 
