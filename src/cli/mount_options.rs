@@ -177,7 +177,7 @@ mod tests {
     #[case("quux", "-o quux: there is no such option")]
     #[case("attr_ttl=soon", "-o attr_ttl=soon: must be a time such as 500ms, 1s or 2m")]
     #[case("timeout=0", "-o timeout=0: must be a time from 1s to 1h")]
-    #[case("copy_wait=maybe", "-o copy_wait=maybe: must be yes or no")]
+    #[case("copy_wait=maybe", "-o copy_wait=maybe: must be yes or no, or on or off")]
     fn mistakes_are_named(#[case] list: &str, #[case] expected: &str) {
         assert_eq!(parse(list).unwrap_err(), expected);
     }

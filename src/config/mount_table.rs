@@ -95,7 +95,7 @@ mod tests {
     #[case("sources = 1", "sources must be")]
     #[case("sources = 'a'\nmountpoint = 'mnt'", "mountpoint must be")]
     #[case("sources = 'a'\nuidd = 1", "unknown field `uidd`")]
-    #[case("sources = 'a'\ncopy-wait = 'maybe'", "must be yes or no")]
+    #[case("sources = 'a'\ncopy-wait = 'maybe'", "must be yes or no, or on or off")]
     fn mistakes_are_named(#[case] text: &str, #[case] expected: &str) {
         let error = read(text).unwrap_err();
         assert!(error.starts_with(expected), "{error}");

@@ -31,7 +31,7 @@ impl FromStr for Switch {
         match text {
             "yes" | "on" | "true" => Ok(Self(true)),
             "no" | "off" | "false" => Ok(Self(false)),
-            _ => Err("must be yes or no"),
+            _ => Err("must be yes or no, or on or off"),
         }
     }
 }

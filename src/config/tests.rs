@@ -198,7 +198,7 @@ fn labels_hold_no_secret() {
 #[case("[accounts.a]", 1, "unknown field `accounts`")]
 #[case("[mount]\nattr-ttl = 'soon'", 2, "must be a time such as 500ms, 1s or 2m")]
 #[case("[mount]\ntimeout = '900ms'", 2, "must be a time from 1s to 1h")]
-#[case("[mount]\ncopy-wait = 'SeCrEt'", 2, "must be yes or no")]
+#[case("[mount]\ncopy-wait = 'SeCrEt'", 2, "must be yes or no, or on or off")]
 #[case("[mount]\nfile-mode = 644", 2, "must be an octal mode in quotes such as \"644\"")]
 #[case("[mount]\nfile-mode = '888'", 2, "must be an octal mode in quotes such as \"644\"")]
 #[case("[mount]\npermissions = 'some'", 2, "must be \"keep\", \"fixed\" or \"ignore\"")]

@@ -1,6 +1,7 @@
 //! Content of open files: what was read, what was written and is not stored yet, and in which form it gets into a blob.
 
 pub(in crate::fs) mod append;
+pub(in crate::fs) mod asked;
 pub(in crate::fs) mod chosen;
 pub(in crate::fs) mod commit;
 pub(in crate::fs) mod copied_from;

@@ -144,13 +144,14 @@ impl BlockBlobClient<'_> {
     }
 
     /// Put Block From URL (§13.9) of a range that has these bytes: the service refuses if it has others. Its answer is not
-    /// believed if it is about others.
+    /// believed if it is about others. Tried once, and a second time only if the connection was broken: whoever asks has
+    /// the bytes.
     pub async fn stage_known_block(self, id: &BlockId, source: &SourceRange<'_>, content: &Payload) -> Result<()> {
         let (name, told, sum) = match self.0.pipeline.checksums() {
             Checksums::Crc64 => ("x-ms-source-content-crc64", "x-ms-content-crc64", crc64_text(content.crc64())),
             Checksums::Md5 | Checksums::OfAzurite => ("x-ms-source-content-md5", "content-md5", content.md5()),
         };
-        let request = self.stage_request("PutBlockFromURL", id).source_range(source).header(name, &sum);
+        let request = self.stage_request("PutBlockFromURL", id).source_range(source).header(name, &sum).hasty();
         let sent = self.0.pipeline.send(&request).await;
         let response = sent.inspect_err(|error| self.0.pipeline.heed_refusal(error))?;
         match headers::text(&response.headers, told) {

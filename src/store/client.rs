@@ -62,6 +62,12 @@ impl Client {
         self.0.breaker.is_answered(bound).await
     }
 
+    /// Whether the service at `other` may be told a secret of this account that nobody asked to be told: both are Azure's,
+    /// of one cloud, or both on this machine.
+    pub(crate) fn may_share_secrets_with(&self, other: &Self) -> bool {
+        self.endpoint().may_share_secrets_with(other.endpoint())
+    }
+
     /// Client of a container, which need not exist.
     pub fn container<'a>(&'a self, name: &'a ContainerName) -> ContainerClient<'a> {
         ContainerClient { pipeline: &self.0, name }

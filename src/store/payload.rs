@@ -72,7 +72,7 @@ impl Payload {
     }
 
     /// Base64, as `Content-MD5` has it. It is computed once, however often the payload is sent: a second for 600 MiB.
-    pub(super) fn md5(&self) -> String {
+    pub fn md5(&self) -> String {
         let compute = || {
             let hash = self.pieces.iter().fold(Md5::new(), |hash, piece| hash.chain_update(piece));
             BASE64_STANDARD.encode(hash.finalize())

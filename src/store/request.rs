@@ -72,6 +72,8 @@ pub(super) struct Request {
     most: usize,
     /// A checksum of the range that is read is wanted, if the server gives one.
     hashed: bool,
+    /// Who asks can do without.
+    hasty: bool,
     /// A source that can be signed anew.
     source: Option<SourceHeader>,
     /// The first thing that no header can carry.
@@ -190,6 +192,12 @@ impl Request {
         self
     }
 
+    /// Tried once, and a second time if the connection was broken: whoever asks can do without.
+    pub(super) fn hasty(mut self) -> Self {
+        self.hasty = true;
+        self
+    }
+
     /// The error of an answer that succeeded but does not say what it must.
     pub(super) fn misunderstood(&self, detail: impl Into<String>) -> Error {
         Error::Transport {
@@ -266,6 +274,7 @@ impl Pipeline {
             work: 0,
             most: MOST,
             hashed: false,
+            hasty: false,
             source: None,
             invalid: None,
         }
@@ -311,7 +320,8 @@ impl Pipeline {
     pub(super) fn tries(&self, request: &Request) -> Tries {
         let options = self.http.options();
         let bound = request.bound();
-        Tries::new(options, Deadline::new(options.timeout, bound, request.work), bound == Bound::Stored)
+        let deadline = Deadline::new(options.timeout, bound, request.work);
+        Tries::new(options, deadline, bound == Bound::Stored).hasty(request.hasty)
     }
 
     /// Says why a request is repeated, and waits.

@@ -72,6 +72,8 @@ pub(super) struct Tries {
     pub(super) deadline: Deadline,
     /// Content is to be stored.
     storing: bool,
+    /// Who asks can do without: a connection that was broken at once is all that is worth another try.
+    hasty: bool,
     /// Until then a service that cannot be reached is tried again.
     patience: Instant,
 }
@@ -150,7 +152,12 @@ impl Tries {
     /// The number of tries and the delays between them are those of `options`. `storing`: content is to be stored.
     pub(super) fn new(options: &Options, deadline: Deadline, storing: bool) -> Self {
         let patience = Instant::now() + PATIENCE;
-        Self { options: options.clone(), made: 0, damaged: 0, deadline, storing, patience }
+        Self { options: options.clone(), made: 0, damaged: 0, deadline, storing, hasty: false, patience }
+    }
+
+    /// The same, for who can do without an answer, if so: one try, and a second if the connection was broken.
+    pub(super) fn hasty(self, hasty: bool) -> Self {
+        Self { hasty, ..self }
     }
 
     /// Until when a request waits for a service that answers nobody; `None` if it does not.
@@ -176,6 +183,11 @@ impl Tries {
         let unreachable = matches!(failure, Failure::Unsent { timed_out: false, .. });
         let enough = self.made >= self.options.tries && !(unreachable && self.storing);
         if class == Class::Final || enough || self.damaged > MAX_DAMAGED {
+            return None;
+        }
+        let broken =
+            matches!(failure, Failure::Unsent { timed_out: false, .. } | Failure::Lost { timed_out: false, .. });
+        if self.hasty && (self.made > 1 || !broken) {
             return None;
         }
         let backoff = || backoff(&self.options, self.made, rand::random_range(0.8..=1.2));
@@ -241,6 +253,20 @@ mod tests {
 
     fn fresh() -> Tries {
         of(Bound::Metadata)
+    }
+
+    #[test]
+    fn who_can_do_without_tries_again_only_where_the_connection_was_broken() {
+        let again = |failure| fresh().hasty(true).after(&failure);
+        assert_eq!(again(lost(false)), Some(Duration::ZERO));
+        assert!(again(unreachable()).is_some());
+        for failure in [lost(true), refused(503, "ServerBusy", None), refused(500, "InternalError", None)] {
+            assert!(fresh().after(&failure).is_some());
+            assert_eq!(again(failure), None);
+        }
+        let mut tries = fresh().hasty(true);
+        assert!(tries.after(&lost(false)).is_some());
+        assert_eq!(tries.after(&lost(false)), None);
     }
 
     fn unreachable() -> Failure {

@@ -222,6 +222,21 @@ impl World {
         Mount::new(setup.config(accounts.into()), &self.runtime)
     }
 
+    /// Another mount of both accounts, to which the second one seems to be on another machine.
+    pub fn mounted_beyond(&self) -> Mount {
+        let setup = Setup::default();
+        let http = Http::new(setup.http.clone());
+        let endpoint = self.store.endpoint(TWO);
+        assert!(endpoint.contains("//127.0.0.1:"), "{endpoint}");
+        let key = Some(Secret::new(self.store.account_key(TWO).unwrap()));
+        // This machine, by a name that does not say so.
+        let endpoint = Some(endpoint.replace("//127.0.0.1:", "//0.0.0.0:"));
+        let beyond = store::AccountConfig { endpoint, key, ..Default::default() }.resolve().unwrap();
+        let clients = [client(&self.store, ONE, &http), Client::new(beyond, http.clone())];
+        let accounts = clients.map(|client| Account { client, only: None });
+        Mount::new(setup.config(accounts.into()), &self.runtime)
+    }
+
     /// `two/box`.
     pub fn there(&self) -> PathBuf {
         self.root().join(TWO).join(BOX)

@@ -28,7 +28,7 @@ use crate::fs::content::loans::Changed;
 use crate::fs::content::page::write::PageBlobs;
 use crate::fs::content::recall::{locate_sources, recall_if_possible, sources_refused};
 use crate::fs::content::strategy::WriteStrategy;
-use crate::fs::content::upload::{Target, Uploads};
+use crate::fs::content::upload::Target;
 use crate::fs::names::attr::{self, AttrChange, FileKind};
 use crate::fs::names::tree::{Link, replaced};
 use crate::store::{BlobSettings, Precondition, Tags};
@@ -153,7 +153,7 @@ impl Files {
         (state.chosen, state.tags) = (None, Some((Instant::now(), settings.tags.clone())));
         self.loans.repay(file.ino);
         let anew = std::mem::take(&mut draft.refuses_blocks);
-        Uploads::committed(draft);
+        self.uploads.committed(draft);
         self.uploads.abandon(draft).await;
         (draft.dirty, draft.touched, draft.basis) = (false, false, Basis::Version);
         draft.release_room();

@@ -7,18 +7,15 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use tracing::{debug, warn};
 
 use crate::error::{CopyFailure, Error, Result};
-use crate::fs::caller::{Caller, User};
-use crate::fs::content::copied_from::CopiedFrom;
+use crate::fs::caller::Caller;
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Copying, FileState, Handle, Locked, OpenFile};
 use crate::fs::content::loans::Changed;
 use crate::fs::content::read::Version;
 use crate::fs::content::recall::recall_if_possible;
-use crate::fs::content::recent::ReadRange;
 use crate::fs::copies::job::{CopyJob, Progress, failure, types_differ};
 use crate::fs::copies::run::Copies;
 use crate::fs::copies::spec::{CopyOptions, CopySpec, Kept};
@@ -152,37 +149,6 @@ impl CopyDestinations {
             },
         };
         Ok((self.copies.start_copy(start.clone()).await?, start))
-    }
-
-    /// Takes what a program writes for what the copy brings, if that goes on where its writer was told that all is copied
-    /// and the writer has read just that of the source: programs that ask for a copy once, and read and write the rest.
-    /// False if it is to be written.
-    pub(crate) async fn is_copied(
-        &self,
-        file: &Arc<OpenFile>,
-        offset: u64,
-        data: &Bytes,
-        writer: User,
-        caller: Caller,
-    ) -> bool {
-        let Some(recogniser) = &self.files.uploads.recogniser else { return false };
-        let mut state = file.lock().await;
-        let Content::Copying(copying) = &mut state.content else { return false };
-        let end = offset.saturating_add(data.len() as u64);
-        if copying.granted != offset
-            || end > copying.job.total
-            || copying.copier != caller.process()
-            || matches!(copying.job.progress(), Progress::Failed(_))
-        {
-            return false;
-        }
-        let CopiedFrom { ino, version, .. } = &copying.source;
-        let range = ReadRange { ino: *ino, version: version.etag.clone(), range: offset..end };
-        let is_copied = recogniser.is_read(&range, &data.clone().into(), writer);
-        if is_copied {
-            (copying.granted, copying.granted_at) = (end, SystemTime::now());
-        }
-        is_copied
     }
 
     /// One slice of a copy: the bytes to report, at least 1.

@@ -1,6 +1,8 @@
 //! New content of a file on its way to the service.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -86,6 +88,8 @@ pub(crate) struct Draft {
     pub basis: Basis,
     /// Who has written what is in Buffers.
     pub(in crate::fs) author: Author,
+    /// Bytes of blocks that the service has made of what was read, and that are not committed yet.
+    pub(in crate::fs) spared: Arc<AtomicU64>,
     /// Time of the last change.
     pub written: SystemTime,
     /// Room in the budget for what is in Buffers.
@@ -139,6 +143,7 @@ impl Draft {
             touched: false,
             basis: Basis::Version,
             author: Author::Nobody,
+            spared: Arc::default(),
             written: SystemTime::now(),
             room: None,
             uploads: Vec::new(),
@@ -312,6 +317,7 @@ impl Draft {
         }
         if self.extents.is_empty() {
             self.discard_uploads();
+            self.spared = Arc::default();
             self.sources.clear();
         }
         Ok(())

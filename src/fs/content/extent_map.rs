@@ -211,6 +211,14 @@ impl ExtentMap {
         Ok(())
     }
 
+    /// The first `most` bytes of the Buffer at `start`, and how many of them [`ExtentMap::stage`] would take, of `len`.
+    pub(crate) fn begin(&self, start: u64, most: u64, len: u64) -> (Payload, u64) {
+        let Some(Segment::Buffer(buffer)) = self.segments.get(&start) else { return Default::default() };
+        let len = len.min(buffer.len() as u64);
+        // What is buffered fits in memory and so in usize.
+        (buffer.slice(0..len.min(most) as usize).collect(), len)
+    }
+
     /// Makes the first `len` bytes of the Buffer at `start` the block `id`: these bytes.
     pub(crate) fn stage(&mut self, start: u64, id: BlockId, len: u64) -> Payload {
         let Some(Segment::Buffer(mut block)) = self.take(start) else { return Payload::default() };

@@ -62,7 +62,7 @@ impl Content {
 pub(crate) struct Copying {
     pub job: Arc<CopyJob>,
     /// Bytes that `copy_file_range` has reported as copied. Never more than the service reported, except for the last
-    /// one, and for what the copier has read of the source and written here itself. So many the file has, whatever the service has: only when all are granted is it known that all were wanted.
+    /// one. So many the file has, whatever the service has: only when all are granted is it known that all were wanted.
     pub granted: u64,
     pub granted_at: SystemTime,
     /// The process that was granted them.

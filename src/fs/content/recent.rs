@@ -25,11 +25,14 @@ use crate::store::{ETag, Payload, crc64_of};
 use crate::sync::lock;
 
 /// Bytes of a chunk whose checksum is taken: enough to tell files apart, so few that a reader does not notice.
-const HEAD: usize = 4096;
+pub(crate) const HEAD: usize = 4096;
 
 /// Chunks that are compared, of those at the same place and of those with the same beginning: in a file that repeats
 /// itself, more are hardly better.
 const MOST_COMPARED: usize = 4;
+
+/// The same, where no checksum says which of them it can be: most of these differ in their first bytes.
+const MOST_TRIED: usize = 16;
 
 /// Chunks that are noted at most, whatever the memory.
 const MOST_NOTED: usize = 1024;
@@ -147,30 +150,36 @@ impl RecentReads {
     /// The range that `user` has read and that has exactly these bytes, which are to be written at `at`; `None` if it is
     /// not known, or not all in memory any more.
     pub(crate) fn find(&self, content: &Payload, at: u64, user: User) -> Option<ReadRange> {
-        let candidates: Vec<ReadRange> = {
-            let notes = lock(&self.notes);
-            if notes.is_empty() {
-                return None;
-            }
-            let head = crc64_of(&content.first(HEAD));
-            let begin = |key: &ChunkKey, start: u64| ReadRange {
-                ino: key.ino,
-                version: key.version.clone(),
-                range: start..start + content.len() as u64,
-            };
-            let read_by_them = || notes.iter().filter(|(read, _)| read.user == user);
-            // At the same place the checksum of a chunk says nothing, unless a chunk begins there.
-            let there = read_by_them().filter(|(read, _)| read.key.chunk == at / CHUNK);
-            let elsewhere = read_by_them().filter(|(read, note)| note.head == head && read.key.chunk * CHUNK != at);
-            let there = there.map(|(read, _)| begin(&read.key, at)).take(MOST_COMPARED);
-            let elsewhere = elsewhere.map(|(read, _)| begin(&read.key, read.key.chunk * CHUNK)).take(MOST_COMPARED);
-            there.chain(elsewhere).collect()
-        };
+        let candidates = self.candidates(content, at, content.len() as u64, user);
         candidates.into_iter().find(|range| self.holds(range, content, user))
     }
 
+    /// Ranges that `user` has begun to read and that may have the `len` bytes that are to be written at `at`, of which
+    /// `content` is the beginning.
+    pub(crate) fn candidates(&self, content: &Payload, at: u64, len: u64, user: User) -> Vec<ReadRange> {
+        let notes = lock(&self.notes);
+        if notes.is_empty() {
+            return Vec::new();
+        }
+        let head = crc64_of(&content.first(HEAD));
+        let begin = |key: &ChunkKey, start: u64| ReadRange {
+            ino: key.ino,
+            version: key.version.clone(),
+            range: start..start + len,
+        };
+        let read_by_them = || notes.iter().filter(|(read, _)| read.user == user);
+        // Within a chunk its checksum says nothing.
+        let (is_begin, most) = if at % CHUNK == 0 { (true, MOST_COMPARED) } else { (false, MOST_TRIED) };
+        let there = read_by_them().filter(|(read, _)| read.key.chunk == at / CHUNK);
+        let there = there.filter(|(_, note)| !is_begin || note.head == head);
+        let elsewhere = read_by_them().filter(|(read, note)| note.head == head && read.key.chunk * CHUNK != at);
+        let there = there.map(|(read, _)| begin(&read.key, at)).take(most);
+        let elsewhere = elsewhere.map(|(read, _)| begin(&read.key, read.key.chunk * CHUNK)).take(MOST_COMPARED);
+        there.chain(elsewhere).collect()
+    }
+
     /// `user` has read that range, all of it is in memory, and every byte is that of `content`, which is as long.
-    pub(crate) fn holds(&self, ReadRange { ino, version, range }: &ReadRange, content: &Payload, user: User) -> bool {
+    fn holds(&self, ReadRange { ino, version, range }: &ReadRange, content: &Payload, user: User) -> bool {
         let mut at = range.start;
         while at < range.end {
             let key = ChunkKey { ino: *ino, version: version.clone(), chunk: at / CHUNK };
@@ -345,6 +354,27 @@ mod tests {
         let (_memory, reads) = world(&file);
         for at in 0..8 {
             assert_eq!(found(&reads, &file[..8 * MIB], at << 20), Some(at << 20..(at + 8) << 20));
+        }
+    }
+
+    #[test]
+    fn among_many_files_that_are_read_at_once_each_is_found() {
+        let memory = Memory::new(1 << 30);
+        let reads = RecentReads::new(memory.clone());
+        let files: Vec<Vec<u8>> = (0..12).map(|seed| content(2 * MIB, seed)).collect();
+        for chunk in 0..2 {
+            for (number, file) in files.iter().enumerate() {
+                let key = ChunkKey { ino: Ino(number as u64), ..key(chunk as u64) };
+                let bytes = Bytes::copy_from_slice(&file[chunk * MIB..(chunk + 1) * MIB]);
+                memory.insert(key.clone(), bytes.clone());
+                reads.note(key, ME, &bytes);
+            }
+        }
+        for (number, file) in files.iter().enumerate() {
+            for (at, part) in [(0, &file[..]), (1 << 20, &file[MIB..]), (1, &file[1..])] {
+                let found = reads.find(&payload(part), at, ME).map(|found| (found.ino, found.range.start));
+                assert_eq!(found, Some((Ino(number as u64), at)), "at {at}");
+            }
         }
     }
 

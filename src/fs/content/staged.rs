@@ -8,6 +8,8 @@
 //! To drop them is to make an empty blob and to delete it. So it is not done where a container keeps what is made, nor
 //! where a block is there that this draft did not send: somebody else is about to make a file of that name.
 
+use std::sync::atomic::Ordering;
+
 use tracing::{debug, warn};
 
 use crate::fs::block_ids::BlockIds;
@@ -46,7 +48,11 @@ impl Uploads {
     }
 
     /// They are in a blob now, or the service has dropped them for one.
-    pub(crate) fn committed(draft: &mut Draft) {
+    pub(crate) fn committed(&self, draft: &mut Draft) {
+        let spared = draft.spared.swap(0, Ordering::Relaxed);
+        if let Some(recogniser) = &self.recogniser {
+            recogniser.count(spared);
+        }
         if let Some(staged) = draft.staged.take() {
             staged.entry.end();
         }

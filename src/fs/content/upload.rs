@@ -10,12 +10,14 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::debug;
 
 use crate::error::{Error, Result};
 use crate::fs::block_ids::{BlockIds, UPLOADS};
@@ -25,7 +27,7 @@ use crate::fs::content::extent_map::{Cut, ExtentMap, Piece, Segment};
 use crate::fs::content::memory::Memory;
 use crate::fs::content::plan;
 use crate::fs::content::read::Version;
-use crate::fs::content::recent::WriterToken;
+use crate::fs::content::recent::{HEAD, WriterToken};
 use crate::fs::content::recognised::{Authored, Recogniser};
 use crate::fs::content::source::{RANGE_READ, RangeSource};
 use crate::fs::copies::job::interrupted;
@@ -41,7 +43,7 @@ pub(in crate::fs) struct Uploads {
     pub(crate) memory: Arc<Memory>,
     /// Where what was read is found; none if it is not to be looked for.
     pub(crate) recogniser: Option<Arc<Recogniser>>,
-    upload_slots: Arc<Semaphore>,
+    sender: Sender,
     warned_moving_data: AtomicBool,
 }
 
@@ -51,8 +53,9 @@ const SENT_AGAIN: u64 = 256 * 1024;
 
 impl Uploads {
     pub(crate) fn new(service: Arc<Service>, memory: Arc<Memory>, recogniser: Option<Arc<Recogniser>>) -> Self {
-        let upload_slots = Arc::new(Semaphore::new(UPLOADS));
-        Self { service, memory, recogniser, upload_slots, warned_moving_data: AtomicBool::new(false) }
+        let slots = Arc::new(Semaphore::new(UPLOADS));
+        let sender = Sender { service: service.clone(), recogniser: recogniser.clone(), slots };
+        Self { service, memory, recogniser, sender, warned_moving_data: AtomicBool::new(false) }
     }
 }
 
@@ -69,20 +72,66 @@ const READ_AT_ONCE: u64 = 4 * 1024;
 /// A whole file of so many bytes is made of what was read, if it can be, in two requests or three instead of one.
 const WORTH_A_LIST: usize = 1024 * 1024;
 
-/// Puts a block into the service: of what it has already if it can be, and otherwise the bytes.
-async fn stage_written(
-    service: &Service,
-    recogniser: Option<&Recogniser>,
-    to: &Blob,
-    id: &BlockId,
-    written: Authored<'_>,
-) -> Result<()> {
-    if let Some(recogniser) = recogniser
-        && recogniser.stage(to, id, written).await?
-    {
-        return Ok(());
+/// The way by which a block gets into the service, once it is its turn.
+enum Turn {
+    /// Perhaps the service has it, and is asked for it.
+    Ask(OwnedSemaphorePermit),
+    Send(OwnedSemaphorePermit),
+}
+
+/// What takes blocks to the service.
+#[derive(Clone)]
+struct Sender {
+    service: Arc<Service>,
+    recogniser: Option<Arc<Recogniser>>,
+    slots: Arc<Semaphore>,
+}
+
+impl Sender {
+    async fn slot(&self) -> Result<OwnedSemaphorePermit> {
+        self.slots.clone().acquire_owned().await.map_err(|_| Error::fs(libc::EIO, "shutting down"))
     }
-    service.blob(to).block_blob().stage_block(id, written.content.clone()).await
+
+    /// Waits for the turn of a block of so many bytes, of which `begin` is the beginning.
+    async fn turn(&self, to: &Blob, begin: Authored<'_>, bytes: u64) -> Result<Turn> {
+        if let Some(recogniser) = &self.recogniser
+            && let Some(turn) = recogniser.turn(to, begin, bytes).await
+        {
+            return Ok(Turn::Ask(turn));
+        }
+        self.slot().await.map(Turn::Send)
+    }
+
+    /// Puts a block into the service: of what it has already if it can be, and otherwise the bytes. Those that were not
+    /// sent are added to `spared`.
+    async fn stage(
+        &self,
+        turn: Turn,
+        to: &Blob,
+        id: &BlockId,
+        written: Authored<'_>,
+        spared: &AtomicU64,
+    ) -> Result<()> {
+        let bytes = written.content.len() as u64;
+        // Who was to be asked keeps its turn until the bytes are sent: so many are in memory at most.
+        let (_asked, _slot) = match (turn, &self.recogniser) {
+            (Turn::Ask(turn), Some(recogniser)) => {
+                if recogniser.stage(to, id, written).await? {
+                    spared.fetch_add(bytes, Ordering::Relaxed);
+                    return Ok(());
+                }
+                (Some(turn), self.slot().await?)
+            }
+            (Turn::Ask(turn), None) => (Some(turn), self.slot().await?),
+            (Turn::Send(slot), _) => (None, slot),
+        };
+        let began = Instant::now();
+        let sent = self.service.blob(to).block_blob().stage_block(id, written.content.clone()).await;
+        if let (Ok(()), Some(recogniser)) = (&sent, &self.recogniser) {
+            recogniser.was_sent(to.account, bytes, began.elapsed());
+        }
+        sent
+    }
 }
 
 /// Blocks that are in the service, as a block list names them, with their sizes.
@@ -233,8 +282,8 @@ impl Uploads {
         let Some(bytes) = small else {
             return Ok((self.commit_blocks(to, draft, settings, precondition).await?, None));
         };
-        if self.is_known(draft, &bytes) {
-            return Ok((self.commit_blocks(to, draft, settings, precondition).await?, Some(bytes)));
+        if let Some(written) = self.commit_known(to, draft, &bytes, settings, precondition).await? {
+            return Ok((written, Some(bytes)));
         }
         let options = precondition.clone().into();
         let written = self.service.blob(to.blob).block_blob().upload(bytes.clone(), settings, &options).await?;
@@ -246,10 +295,49 @@ impl Uploads {
         Ok((written, Some(bytes)))
     }
 
-    /// Whether the service has all that a file is to hold, because its author has read it.
-    fn is_known(&self, draft: &Draft, content: &Payload) -> bool {
+    /// A list of one block, where the service has all that a file is to hold, because its author has read it. `None` if
+    /// it does not come to that: then one Put Blob is all it takes.
+    async fn commit_known(
+        &self,
+        to: Target<'_>,
+        draft: &mut Draft,
+        content: &Payload,
+        settings: &BlobSettings,
+        precondition: &Precondition,
+    ) -> Result<Option<Written>> {
+        let Some(recogniser) = &self.recogniser else { return Ok(None) };
         let written = Authored { content, at: 0, by: draft.author.alone() };
-        content.len() >= WORTH_A_LIST && self.recogniser.as_ref().is_some_and(|recogniser| recogniser.knows(written))
+        let takes_blocks = !draft.refuses_blocks && draft.detour.is_none();
+        if content.len() < WORTH_A_LIST || !takes_blocks || !recogniser.knows(to.blob, written) {
+            return Ok(None);
+        }
+        let size = content.len() as u64;
+        let Some(_turn) = recogniser.turn(to.blob, written, size).await else { return Ok(None) };
+        // What is refused here Put Blob is refused, too, or it is nothing to it.
+        let Ok(id) = self.block_ids(to, draft).await.and_then(BlockIds::next) else { return Ok(None) };
+        if !recogniser.stage(to.blob, &id, written).await.unwrap_or(false) {
+            return Ok(None);
+        }
+        // The service stores one of its own with what comes in one request.
+        let mut settings = settings.clone();
+        settings.headers.content_md5.get_or_insert_with(|| content.md5());
+        let list = [BlockRef::Uncommitted(id.clone())];
+        let client = self.service.blob(to.blob).block_blob();
+        match client.commit_block_list(&list, &settings, &precondition.clone().into()).await {
+            Ok(written) => {
+                draft.spared.fetch_add(size, Ordering::Relaxed);
+                draft.extents = ExtentMap::of_base(size);
+                draft.base_blocks = Some(vec![Block { id, size }]);
+                Ok(Some(written))
+            }
+            // It is not known whether it was done.
+            Err(error @ Error::Transport { .. }) => Err(error),
+            Err(error) if error.is_precondition_failed() => Err(error),
+            Err(error) => {
+                debug!(%error, blob = %to.blob.path, "what was read and written is sent");
+                Ok(None)
+            }
+        }
     }
 
     /// Has the service make a block of the source, and puts it into the extent map, where nothing that is staged may be
@@ -303,16 +391,16 @@ impl Uploads {
     pub(crate) async fn stage(&self, to: Target<'_>, draft: &mut Draft, start: u64) -> Result<()> {
         // All that can fail comes before the bytes leave the buffer.
         let id = self.block_ids(to, draft).await?.next()?;
-        let slot = self.upload_slot().await?;
         let len = draft.block_size();
+        let (filled, by) = (draft.filled(to.blob), draft.author.alone());
+        let (begin, bytes) = draft.extents.begin(start, HEAD as u64, len);
+        let turn = self.sender.turn(&filled, Authored { content: &begin, at: start, by }, bytes).await?;
         let bytes = draft.extents.stage(start, id.clone(), len);
         let room = draft.room.as_mut().map(|room| room.split(bytes.len() as u64));
-        let (service, recogniser) = (self.service.clone(), self.recogniser.clone());
-        let (filled, by) = (draft.filled(to.blob), draft.author.alone());
+        let (sender, spared) = (self.sender.clone(), draft.spared.clone());
         draft.uploads.push(tokio::spawn(async move {
             let written = Authored { content: &bytes, at: start, by };
-            let done = stage_written(&service, recogniser.as_deref(), &filled, &id, written).await;
-            drop(slot);
+            let done = sender.stage(turn, &filled, &id, written, &spared).await;
             done.map_err(|error| (Unsent { id, bytes, _room: room }, error))
         }));
         if self.may_refuse_blocks(to, draft) {
@@ -331,7 +419,7 @@ impl Uploads {
     }
 
     pub(crate) async fn upload_slot(&self) -> Result<OwnedSemaphorePermit> {
-        self.upload_slots.clone().acquire_owned().await.map_err(|_| Error::fs(libc::EIO, "shutting down"))
+        self.sender.slot().await
     }
 
     /// The id maker of the draft. A blob that exists is asked for its blocks first: our ids must have their length.
@@ -356,7 +444,7 @@ impl Uploads {
 
     /// Sees to it that all blocks of a plan are in the service; their list.
     async fn make_blocks(&self, to: Target<'_>, draft: &Draft, plan: Vec<plan::Block>) -> Result<Made> {
-        let Draft { extents, ids: Some(ids), .. } = draft else { return Err(Error::fs(libc::EIO, "no block ids")) };
+        let Draft { ids: Some(ids), .. } = draft else { return Err(Error::fs(libc::EIO, "no block ids")) };
         let filled = &draft.filled(to.blob);
         let staged = |block: Block| match draft.detour.as_ref().is_some_and(|detour| detour.begun) {
             // It was committed there, by a try that did not come to its end, or staged there since.
@@ -387,17 +475,7 @@ impl Uploads {
                     let source = RangeSource::of(&from.origin, &from.version.etag, range);
                     self.blocks_from(filled, ids, source).boxed()
                 }
-                plan::Block::Send(range) => async move {
-                    let slot = self.upload_slot().await?;
-                    let at = range.start;
-                    let bytes = self.bytes_of(to, extents, range).await?;
-                    let block = Block { id: ids.next()?, size: bytes.len() as u64 };
-                    let written = Authored { content: &bytes, at, by: draft.author.alone() };
-                    stage_written(&self.service, self.recogniser.as_deref(), filled, &block.id, written).await?;
-                    drop(slot);
-                    Ok(vec![uncommitted(block)])
-                }
-                .boxed(),
+                plan::Block::Send(range) => self.send_range(to, draft, filled, range).boxed(),
                 plan::Block::Zeros { len, count } => {
                     let known = zeros.get(&len).cloned();
                     let id = known.clone().map_or_else(|| ids.next(), Ok)?;
@@ -425,6 +503,31 @@ impl Uploads {
         }
         let rest: Vec<_> = futures_util::stream::iter(work).buffered(UPLOADS).try_collect().await?;
         Ok(done.into_iter().chain(rest).flatten().collect())
+    }
+
+    /// A block of a range of the extent map. What of the blob lies between what was written, nobody has written: whether
+    /// the two together are what somebody has read is not to be learnt from the way that they go.
+    async fn send_range(&self, to: Target<'_>, draft: &Draft, filled: &Blob, range: Range<u64>) -> Result<Made> {
+        let Draft { extents, ids: Some(ids), .. } = draft else { return Err(Error::fs(libc::EIO, "no block ids")) };
+        let is_base = |piece: &Piece| matches!(piece, Piece::Base(_));
+        let by = draft.author.alone().filter(|_| !extents.read(range.clone()).iter().any(is_base));
+        let at = range.start;
+        let (turn, bytes) = match by {
+            None => {
+                let slot = self.upload_slot().await?;
+                (Turn::Send(slot), self.bytes_of(to, extents, range).await?)
+            }
+            // All of it is in memory.
+            by => {
+                let bytes = self.bytes_of(to, extents, range).await?;
+                let written = Authored { content: &bytes, at, by };
+                (self.sender.turn(filled, written, bytes.len() as u64).await?, bytes)
+            }
+        };
+        let block = Block { id: ids.next()?, size: bytes.len() as u64 };
+        let written = Authored { content: &bytes, at, by };
+        self.sender.stage(turn, filled, &block.id, written, &draft.spared).await?;
+        Ok(vec![uncommitted(block)])
     }
 
     /// The bytes of a range of the extent map, with what of the committed blob lies between them.

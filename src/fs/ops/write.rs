@@ -62,11 +62,6 @@ impl Fs {
     ) -> Result<Option<Range<u64>>> {
         let handle = self.handles.get(fh)?;
         handle.check()?;
-        if let Some(writer) = mode.writer.filter(|_| !mode.mapped && !mode.drop_setid && !handle.access.append)
-            && self.destinations.is_copied(&handle.file, offset, data, writer, caller).await
-        {
-            return Ok(None);
-        }
         // The kernel was told that it is taken.
         let is_taken = || mode.mapped && is_let_go() && !is_refused();
         let mut state = match self.destinations.settled(&handle.file, caller).await {
