@@ -145,7 +145,7 @@ impl Overtaking<'_> {
                 let aborted = failure(&job.destination, CopyFailure::Aborted { id: job.id.to_string() });
                 return Some(Progress::Failed(aborted));
             }
-            let error = match copies.take_up(job, copy).await {
+            let error = match take_up(copies, job, copy).await {
                 Ok(ended) => return ended,
                 Err(error) => error,
             };
@@ -194,18 +194,16 @@ fn is_away(error: &Error) -> bool {
     matches!(error, Error::Transport { .. }) || error.status() >= 500 || error.status() == 429
 }
 
-impl Copies {
-    /// Has the service do by Copy Blob what this mount was to do in blocks: to its end. Fails if it does not begin.
-    pub(super) async fn take_up(&self, job: &Arc<CopyJob>, copy: &BlockCopy) -> Result<Option<Progress>> {
-        match self.begin(&job.destination, &copy.request, Some(&copy.source), &CopyOptions::default()).await? {
-            Begun::Accepted(id, progress) => {
-                job.set_begun_anew(id);
-                Ok(match progress {
-                    Progress::Pending(_) => self.poll_to_the_end(job, |_| false).await,
-                    ended => Some(ended),
-                })
-            }
-            Begun::Unreadable => Err(Error::fs(libc::EIO, "the source cannot be read any more")),
+/// Has the service do by Copy Blob what this mount was to do in blocks: to its end. Fails if it does not begin.
+pub(super) async fn take_up(copies: &Copies, job: &Arc<CopyJob>, copy: &BlockCopy) -> Result<Option<Progress>> {
+    match copies.begin(&job.destination, &copy.request, Some(&copy.source), &CopyOptions::default()).await? {
+        Begun::Accepted(id, progress) => {
+            job.set_begun_anew(id);
+            Ok(match progress {
+                Progress::Pending(_) => copies.poll_to_the_end(job, |_| false).await,
+                ended => Some(ended),
+            })
         }
+        Begun::Unreadable => Err(Error::fs(libc::EIO, "the source cannot be read any more")),
     }
 }

@@ -17,7 +17,7 @@ use crate::fs::copies::blocks::{Admitted, BlockCopy, Wish};
 use crate::fs::copies::job::{CopyJob, Progress, failure, is_abort};
 use crate::fs::copies::lease::{LeaseSource, LeasedCopy, SourceLease};
 use crate::fs::copies::method::{CopyMethod, Measure, Method};
-use crate::fs::copies::overtake::Overtaking;
+use crate::fs::copies::overtake::{Overtaking, take_up};
 use crate::fs::copies::run::{Begun, Copies, total_of};
 use crate::fs::copies::spec::{CopyOptions, CopySpec, Kept};
 use crate::fs::names::attr::Ino;
@@ -60,6 +60,25 @@ impl Start {
             lease.release().await;
         }
     }
+}
+
+/// The node of a destination that was seen on the way is the same file now that the content is there. False if what
+/// is known of it is another version: whose it is has to be asked.
+fn learn(copies: &Copies, ino: Ino, job: &CopyJob, left: Option<&ETag>, made: &Arc<BlobProperties>) -> bool {
+    let Some(seen) = copies.tree.view(ino).ok().and_then(|view| view.properties().cloned()) else { return false };
+    let is_ours = |copy: &CopyState| copy.id == job.id || copy.id == job.service_id();
+    let is_on_the_way = seen.is_pending() && seen.copy.as_ref().is_some_and(is_ours);
+    if !is_on_the_way && left != Some(&seen.etag) {
+        return seen.etag == made.etag;
+    }
+    match copies.open.of_ino(ino) {
+        // Whoever works on it asks anew.
+        Some(file) if !file.record_restored(&seen.etag, made, &copies.tree) => return false,
+        Some(_) => {}
+        None => copies.tree.update_same_file(ino, NodeProperties::Blob(made.clone()), StdInstant::now()),
+    }
+    copies.tree.kernel().expire_file(ino);
+    true
 }
 
 impl Copies {
@@ -242,7 +261,7 @@ impl Copies {
     fn tell(&self, job: &CopyJob, left: Option<&ETag>, ended: Progress) {
         if let Some((dir, path)) = job.name.get() {
             let learnt = match (&ended, self.tree.below(*dir, path)) {
-                (Progress::Success(made), Some(ino)) => self.learn(ino, job, left, made),
+                (Progress::Success(made), Some(ino)) => learn(self, ino, job, left, made),
                 _ => false,
             };
             if !learnt {
@@ -250,25 +269,6 @@ impl Copies {
             }
         }
         job.publish(ended);
-    }
-
-    /// The node of a destination that was seen on the way is the same file now that the content is there. False if what
-    /// is known of it is another version: whose it is has to be asked.
-    fn learn(&self, ino: Ino, job: &CopyJob, left: Option<&ETag>, made: &Arc<BlobProperties>) -> bool {
-        let Some(seen) = self.tree.view(ino).ok().and_then(|view| view.properties().cloned()) else { return false };
-        let is_ours = |copy: &CopyState| copy.id == job.id || copy.id == job.service_id();
-        let is_on_the_way = seen.is_pending() && seen.copy.as_ref().is_some_and(is_ours);
-        if !is_on_the_way && left != Some(&seen.etag) {
-            return seen.etag == made.etag;
-        }
-        match self.open.of_ino(ino) {
-            // Whoever works on it asks anew.
-            Some(file) if !file.record_restored(&seen.etag, made, &self.tree) => return false,
-            Some(_) => {}
-            None => self.tree.update_same_file(ino, NodeProperties::Blob(made.clone()), StdInstant::now()),
-        }
-        self.tree.kernel().expire_file(ino);
-        true
     }
 
     /// Remembers the end of a copy of which the service knows nothing, or not all; `left`: the version that is there if it
@@ -335,7 +335,7 @@ impl Copies {
                 Err(error) => return Some(Progress::Failed(error)),
             }
         }
-        match self.take_up(job, copy).await {
+        match take_up(self, job, copy).await {
             Ok(ended) => ended,
             Err(error) => {
                 if let Some(backup) = job.take_backup() {
