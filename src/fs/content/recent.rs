@@ -169,7 +169,7 @@ impl RecentReads {
         };
         let read_by_them = || notes.iter().filter(|(read, _)| read.user == user);
         // Within a chunk its checksum says nothing.
-        let (is_begin, most) = if at % CHUNK == 0 { (true, MOST_COMPARED) } else { (false, MOST_TRIED) };
+        let (is_begin, most) = if at.is_multiple_of(CHUNK) { (true, MOST_COMPARED) } else { (false, MOST_TRIED) };
         let there = read_by_them().filter(|(read, _)| read.key.chunk == at / CHUNK);
         let there = there.filter(|(_, note)| !is_begin || note.head == head);
         let elsewhere = read_by_them().filter(|(read, note)| note.head == head && read.key.chunk * CHUNK != at);
