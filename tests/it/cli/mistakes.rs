@@ -279,7 +279,7 @@ const OF_MOUNTS: &[Mistake] = &[
     (
         "mount --allow-http=maybe accountone m",
         2,
-        "mount: invalid value 'maybe' for '--allow-http[=<yes|no>]': must be yes or no (see blobcp mount --help)",
+        "mount: invalid value 'maybe' for '--allow-http[=<yes|no>]': must be yes or no, or on or off (see blobcp mount --help)",
     ),
     ("umount m", 1, "umount: m: not a mount point of blobcp; blobcp mount --list shows those that there are"),
     (
