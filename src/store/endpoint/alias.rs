@@ -39,7 +39,8 @@ impl Endpoint {
         };
         prefix.split('/').filter(|own| !own.is_empty()).try_fold(path, |path, own| {
             let (first, rest) = path.split_once('/')?;
-            let first = percent_decode_str(first).decode_utf8().ok()?;
+            let decoded = |part| percent_decode_str(part).decode_utf8().ok();
+            let (first, own) = (decoded(first)?, decoded(own)?);
             (first == own || own == account.as_str() && is_named_after(&first, account)).then_some(rest)
         })
     }
