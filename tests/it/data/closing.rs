@@ -10,6 +10,12 @@ def write(fd, data):
     os.close(duplicate)
 f = os.open('f', os.O_CREAT | os.O_WRONLY, 0o644)";
 
+/// A program that writes so, and has done its first part.
+#[track_caller]
+fn writing(world: &World, first: &str, second: &str) -> Gated {
+    Gated::between(world, &format!("{WRITE}\n{first}"), second)
+}
+
 #[test]
 fn writes_by_duplicates_of_a_descriptor_cost_no_commit_each() {
     let world = World::new();
@@ -31,17 +37,12 @@ os.close(f)"
 #[test]
 fn what_waits_for_the_last_close_is_seen_here_at_once_and_elsewhere_soon() {
     let world = World::new();
-    let mut gated = Gated::start(
+    let gated = writing(
         &world,
-        &format!(
-            "{WRITE}
-for line in (b'one ', b'two ', b'three '): write(f, line)
-assert open('f').read() == 'one two three ' and os.stat('f').st_size == 14
-gate()
-os.close(f)"
-        ),
+        "for line in (b'one ', b'two ', b'three '): write(f, line)
+assert open('f').read() == 'one two three ' and os.stat('f').st_size == 14",
+        "os.close(f)",
     );
-    gated.reached();
     // The file is open still.
     eventually("all of it is stored", || world.stored("f") == "one two three ");
     gated.finish();
@@ -52,17 +53,12 @@ os.close(f)"
 #[test]
 fn the_first_close_stores_and_so_does_the_last() {
     let world = World::new();
-    let mut gated = Gated::start(
+    let gated = writing(
         &world,
-        &format!(
-            "{WRITE}
-write(f, b'one ')
-gate()
-write(f, b'two ')
-os.close(f)"
-        ),
+        "write(f, b'one ')",
+        "write(f, b'two ')
+os.close(f)",
     );
-    gated.reached();
     assert_eq!(world.stored("f"), "one ");
     gated.finish();
     assert_eq!(world.stored("f"), "one two ");
@@ -71,20 +67,15 @@ os.close(f)"
 #[test]
 fn what_could_not_be_stored_in_time_is_told_by_the_next_close() {
     let world = World::new();
-    let mut gated = Gated::start(
+    let gated = writing(
         &world,
-        &format!(
-            "{WRITE}
-write(f, b'one ')
-gate()
-try:
+        "write(f, b'one ')",
+        "try:
     while True:
         write(f, b'.')
 except OSError as e: print(errno.errorcode[e.errno])
-os.close(f)"
-        ),
+os.close(f)",
     );
-    gated.reached();
     // The one that nobody waits for, and that of the next close.
     world.store.add_fault(Fault { count: 2, status: Some(403), ..fault("PutBlob") });
     let ran = gated.open();
@@ -98,18 +89,16 @@ os.close(f)"
 fn a_close_stores_where_others_write_or_the_descriptor_that_stays_open_only_reads() {
     for other in ["os.open('f', os.O_WRONLY | os.O_APPEND)", "os.open('f', os.O_RDONLY)", "os.open('f', os.O_PATH)"] {
         let world = World::new();
-        let mut gated = Gated::start(
+        let gated = writing(
             &world,
             &format!(
-                "{WRITE}
-write(f, b'one ')
+                "write(f, b'one ')
 other = {other}
 os.write(f, b'two ')
-os.close(f)
-gate()"
+os.close(f)"
             ),
+            "pass",
         );
-        gated.reached();
         assert_eq!(world.stored("f"), "one two ", "{other}");
         gated.finish();
     }
@@ -133,16 +122,12 @@ gate()",
 #[test]
 fn fsync_stores_what_waits_for_the_last_close() {
     let world = World::new();
-    let mut gated = Gated::start(
+    let gated = writing(
         &world,
-        &format!(
-            "{WRITE}
-for line in (b'one ', b'two ', b'three '): write(f, line)
-os.fsync(f)
-gate()"
-        ),
+        "for line in (b'one ', b'two ', b'three '): write(f, line)
+os.fsync(f)",
+        "pass",
     );
-    gated.reached();
     assert_eq!(world.stored("f"), "one two three ");
     gated.finish();
 }
